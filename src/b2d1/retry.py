@@ -1,0 +1,111 @@
+"""Trying again: the one place that waits, and never past the deadline.
+
+The clock, the sleep and the randomness are arguments, so that tests never wait.
+"""
+
+import dataclasses
+import email.utils
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from b2d1.errors import B2D1Error, OutOfTime, Retry
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 20.0
+ATTEMPTS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Deadline:
+    """The moment, on `clock`, by which everything must have ended; infinity when nothing hurries."""
+
+    at: float = math.inf
+    clock: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def after(cls, seconds: float, clock: Callable[[], float] = time.monotonic) -> "Deadline":
+        """Set the deadline so many seconds from now."""
+        return cls(clock() + seconds, clock)
+
+    def remaining(self) -> float:
+        """Tell the seconds left, negative when it has passed."""
+        return self.at - self.clock()
+
+    def timeout(self, longest: float) -> float:
+        """Bound a single wait (seconds) by what is left."""
+        return max(0.001, min(longest, self.remaining()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Retrying:
+    """How often to try, and the means to wait in between."""
+
+    deadline: Deadline = Deadline()
+    attempts: int = ATTEMPTS
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = random.random
+
+    def within(self, seconds: float) -> "Retrying":
+        """Narrow the deadline; then time alone, not a number of attempts, is the bound."""
+        clock = self.deadline.clock
+        at = min(self.deadline.at, clock() + seconds)
+        return dataclasses.replace(self, deadline=Deadline(at, clock), attempts=1_000_000)
+
+    def call(self, attempt: Callable[[], T]) -> T:
+        """Call `attempt` until it succeeds or its error says that another try is pointless.
+
+        The last error is raised as it came, with a note of why no further try was made.
+        """
+        tried = 0
+        while True:
+            if self.deadline.remaining() <= 0:
+                raise OutOfTime("no time is left before the deadline", hint="Give the run more time.")
+            try:
+                return attempt()
+            except B2D1Error as error:
+                tried += 1
+                if error.retry not in {Retry.SOON, Retry.LATER}:
+                    raise
+                if tried >= self.attempts:
+                    error.gave_up = f"gave up after {tried} attempts"
+                    raise
+                pause = self._pause(error, tried)
+                left = self.deadline.remaining()
+                if pause >= left:
+                    error.gave_up = (
+                        f"gave up: the next try is due in {pause:.1f} s, {max(left, 0):.1f} s are left"
+                    )
+                    raise
+                logger.warning("%s; trying again in %.1f s (%d of %d)", error, pause, tried, self.attempts)
+                self.sleep(pause)
+
+    def _pause(self, error: B2D1Error, tried: int) -> float:
+        """Back off exponentially with full jitter, but never before the server's own Retry-After."""
+        jittered = self.random() * min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tried, 16))
+        return max(error.retry_after or 0.0, jittered)
+
+
+def retry_after_seconds(header: str | None, now: datetime | None = None) -> float | None:
+    """Read a Retry-After header, seconds or an HTTP date (RFC 9110, 10.2.3); None when it says nothing."""
+    if not header:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            moment = email.utils.parsedate_to_datetime(header)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None

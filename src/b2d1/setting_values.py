@@ -1,0 +1,136 @@
+"""One setting's text, read: each function returns the value or raises ValueError.
+
+The error's text completes a sentence that begins with the setting's name, and never repeats the value.
+"""
+
+import ipaddress
+import re
+import urllib.parse
+from collections.abc import Callable
+
+from b2d1.media import MAX_KEY_BYTES
+
+
+class Secret:
+    """A text that shows itself only to whoever asks for it by name."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text; keep it out of every message."""
+        return self._text
+
+    def hide_in(self, text: str) -> str:
+        """Strike the secret out of a text that came from outside."""
+        return text.replace(self._text, "***")
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+
+def credential(text: str) -> Secret:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("holds a character that no key or token has: enter it again")
+    return Secret(text)
+
+
+def url(text: str) -> str:
+    """Accept https anywhere, plain http on this machine only; no user, query or fragment."""
+    try:
+        parts = urllib.parse.urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if not host or parts.scheme not in {"http", "https"}:
+        raise ValueError("is not a URL like https://host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("may hold a scheme, a host, a port and a path, and nothing else")
+    if parts.scheme == "http" and not _is_this_machine(host):
+        raise ValueError("must begin with https:// (plain http only to this machine)")
+    return text.rstrip("/")
+
+
+def _is_this_machine(host: str) -> bool:
+    # host.docker.internal is how a container (`sam local invoke`) names the machine it runs on.
+    if host in {"localhost", "host.docker.internal"}:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def b2_endpoint(text: str) -> str:
+    # B2's bucket page shows the endpoint as a bare host.
+    whole = url(text if "://" in text else f"https://{text}")
+    if urllib.parse.urlsplit(whole).path:
+        raise ValueError("must be the host alone, without a path: https://s3.<region>.backblazeb2.com")
+    host = urllib.parse.urlsplit(whole).hostname or ""
+    if host.endswith("backblazeb2.com") and not re.fullmatch(r"s3\.[a-z0-9-]+\.backblazeb2\.com", host):
+        raise ValueError(
+            "must be s3.<region>.backblazeb2.com, as the bucket's page shows it, without the bucket"
+        )
+    return whole
+
+
+def _matching(pattern: str, otherwise: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(otherwise)
+        return text
+
+    return parse
+
+
+region = _matching(r"[a-z0-9-]+", "is not a region like us-west-004")
+bucket = _matching(
+    r"[A-Za-z0-9][A-Za-z0-9.-]{1,61}[A-Za-z0-9]", "is not a bucket's name (not its id, not a URL)"
+)
+account_id = _matching(
+    r"[0-9a-f]{32}", "is not 32 hexadecimal digits: it is on the account's Workers & Pages page"
+)
+list_mode = _matching(r"objects|versions", "is neither objects nor versions")
+# https://developers.cloudflare.com/api/resources/d1/ gives this pattern for a database's name.
+database_name = _matching(r"[a-zA-Z0-9][a-zA-Z0-9_-]*", "is not a database's name")
+
+
+def database_id(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text):
+        raise ValueError(
+            "is not a database id like xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx (`wrangler d1 list` shows it)"
+        )
+    return text.lower()
+
+
+def prefix(text: str) -> str:
+    if len(text.encode()) > MAX_KEY_BYTES or "\0" in text:
+        raise ValueError(f"is not the beginning of a key (at most {MAX_KEY_BYTES:,} bytes)")
+    return text
+
+
+def snapshot_uri(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if separator and (scheme != "s3" or not re.fullmatch(r"[^/]+/.*[^/]", rest)):
+        raise ValueError("is neither a path nor s3://bucket/key")
+    if not separator and text.endswith("/"):
+        raise ValueError("names a folder: add the file's name")
+    return text
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,10}", text) or not least <= int(text) <= most:
+            raise ValueError(f"is not a whole number from {least:,} to {most:,}")
+        return int(text)
+
+    return parse
+
+
+def flag(text: str) -> bool:
+    try:
+        return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
+    except KeyError:
+        raise ValueError("is none of 1, 0, true and false") from None
