@@ -1,0 +1,59 @@
+"""An object of the bucket and its identity.
+
+A key is opaque: it is never stripped, normalised, unquoted twice or re-encoded.
+"""
+
+import hashlib
+from typing import Literal, NamedTuple
+
+ListMode = Literal["objects", "versions"]
+
+# Backblaze: "up to 1,024 bytes of UTF-8", codes below 32 and 127 are refused; S3 has the same length.
+# https://www.backblaze.com/docs/cloud-storage-files
+MAX_KEY_BYTES = 1024
+# "fileId: … max 200 characters" (same page); an ETag is shorter. Wide enough for any S3 host.
+MAX_FILE_ID_BYTES = 1024
+# SQLite's integers have 64 bits.
+MAX_SIZE = 2**63 - 1
+
+
+class MediaObject(NamedTuple):
+    """One object as B2 lists it: `size` in bytes, `last_modified` and `etag` exactly as given.
+
+    `file_id` is the ETag, quotes included, in list mode `objects`, and the VersionId in `versions`.
+    """
+
+    key: str
+    size: int
+    last_modified: str
+    etag: str | None
+    file_id: str
+
+
+def media_uid(file_id: str, key: str) -> str:
+    """Compute the identity of an object: the same for the same content under the same key, forever."""
+    return "b2_" + hashlib.sha256(f"{file_id}:{key}".encode()).hexdigest()[:40]
+
+
+def fault_in(media: MediaObject) -> str | None:
+    """Say what makes an object unfit for the index, or None.
+
+    Only the bounds that the table and its chunks rely on; what B2 itself would refuse is B2's business.
+    """
+    fields = (("key", media.key, MAX_KEY_BYTES), ("file_id", media.file_id, MAX_FILE_ID_BYTES))
+    for name, text, most in (*fields, ("etag", media.etag or "", MAX_FILE_ID_BYTES)):
+        if "\0" in text:
+            return f"{name} holds a NUL character"
+        try:
+            weight = len(text.encode())
+        except UnicodeEncodeError:
+            return f"{name} holds half of a surrogate pair, which UTF-8 cannot write"
+        if weight > most:
+            return f"{name} is {weight:,} bytes long, more than {most:,}"
+    if not media.key:
+        return "key is empty"
+    if not media.file_id.strip('"'):
+        return "file_id is empty"
+    if not 0 <= media.size <= MAX_SIZE:
+        return "size is not an integer from 0 to 2^63-1"
+    return None
