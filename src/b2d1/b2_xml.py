@@ -1,0 +1,166 @@
+"""The rows of a list page, read out of its XML about twenty times faster than botocore does it.
+
+`split_page` cuts the rows out of a page's body and leaves the envelope, which botocore reads and judges
+as always. One regular expression, made from the first row's own fields, reads the rows; `re.split` proves
+that it fits the page wholly. A page it does not fit (another order of fields, an entity, a namespace
+prefix) goes through ElementTree instead: slower, with the same result.
+"""
+
+import functools
+import operator
+import re
+import xml.etree.ElementTree as ET
+from itertools import compress
+from typing import NamedTuple
+
+from b2d1.errors import B2Error, Retry
+from b2d1.media import ListMode
+
+ROOT_TAG = {"objects": "ListBucketResult", "versions": "ListVersionsResult"}
+ROW_TAG = {"objects": "Contents", "versions": "Version"}
+MARKER_TAG = "DeleteMarker"
+ROW_FIELDS = ("Key", "Size", "LastModified", "ETag", "VersionId", "IsLatest")
+MARKER_FIELDS = ("Key", "IsLatest")
+
+_ROOT = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:\w+:)?(\w+)")
+_IS_TRUNCATED = re.compile(rb"<(?:\w+:)?IsTruncated>\s*(?:true|false)\s*</")
+_FOREIGN_ENCODING = re.compile(rb"\s*<\?xml[^>]*encoding\s*=\s*[\"'](?!utf-8[\"'])", re.IGNORECASE)
+# Neither markup nor an entity, nor a bare CR, which XML reads as a line feed.
+_PLAIN_TEXT = r"[^<&\r]*"
+
+Columns = dict[str, list[str | None]]
+Shape = tuple[str, tuple["Shape", ...]]
+
+
+class Rows(NamedTuple):
+    """A page's rows as text, a list for each field, with None where a row lacks it.
+
+    `objects` has ROW_FIELDS, `markers` (B2's hide markers, list mode `versions` only) MARKER_FIELDS.
+    """
+
+    objects: Columns
+    markers: Columns
+
+
+def no_listing(why: str) -> B2Error:
+    """Describe an answer under HTTP 200 that is no sound listing; asking again may bring a better one."""
+    return B2Error(f"the answer is no listing: {why}", retry=Retry.SOON)
+
+
+def root_name(body: bytes) -> str:
+    """Name the outermost element of an answer, without its prefix; empty when it is no XML."""
+    root = _ROOT.match(body)
+    return root[1].decode("latin-1") if root else ""
+
+
+def split_page(body: bytes, mode: ListMode) -> tuple[bytes, Rows]:
+    """Split the body of a list page into its envelope (XML, for botocore) and its rows.
+
+    Raises B2Error for a body that is no list page.
+    """
+    if root_name(body) != ROOT_TAG[mode]:
+        raise no_listing(f"it is no {ROOT_TAG[mode]}")
+    # "<" is written &lt; in text, so "<!" can only open a document type, a comment or a CDATA section. B2
+    # sends none, and none may hide an entity or a tag from the cut below. Nor may another encoding.
+    if b"<!" in body or b"\0" in body or _FOREIGN_ENCODING.match(body):
+        raise no_listing("it holds markup or an encoding that no listing has")
+    envelope, rows = _cut(body, mode) or _parse(body, mode)
+    if not _IS_TRUNCATED.search(envelope):
+        raise no_listing("it does not say whether it is truncated")
+    return envelope, rows
+
+
+def _cut(body: bytes, mode: ListMode) -> tuple[bytes, Rows] | None:
+    """Read the rows with one regular expression; None when it does not fit every one of them."""
+    tags = [tag for tag in (ROW_TAG[mode], MARKER_TAG) if f"<{tag}>".encode() in body]
+    ends = [body.rfind(close) + len(close) for tag in tags if (close := f"</{tag}>".encode()) in body]
+    if not tags or len(ends) < len(tags):
+        return None
+    begin, end = min(body.find(f"<{tag}>".encode()) for tag in tags), max(ends)
+    try:
+        # S3 writes the quotes of an ETag as entities; Backblaze's samples show them bare.
+        text = body[begin:end].decode().replace("&quot;", '"')
+        pattern = _pattern(tuple(_shape(text, tag) for tag in tags))
+    except (UnicodeDecodeError, ET.ParseError, _NotPlainError):
+        return None
+    parts = pattern.split(text)
+    step = pattern.groups + 1
+    if "".join(parts[::step]).strip():
+        return None
+    found: Columns = {name: parts[group::step] for name, group in pattern.groupindex.items()}
+    markers: Columns = {field: [] for field in MARKER_FIELDS}
+    if MARKER_TAG in tags:
+        is_marker = [key is not None for key in found[f"{MARKER_TAG}_Key"]]
+        markers = {
+            field: list(compress(found[f"{MARKER_TAG}_{field}"], is_marker)) for field in MARKER_FIELDS
+        }
+        found = {
+            name: list(compress(column, map(operator.not_, is_marker))) for name, column in found.items()
+        }
+    nothing: list[str | None] = [None] * (len(parts) // step - len(markers["Key"]))
+    objects = {field: found.get(f"{ROW_TAG[mode]}_{field}", nothing) for field in ROW_FIELDS}
+    return body[:begin] + body[end:], Rows(objects, markers)
+
+
+class _NotPlainError(Exception):
+    """A row is not made of plain elements, each once."""
+
+
+def _shape(text: str, tag: str) -> Shape:
+    """Tell which fields the first such row has, in their order."""
+    row = text[text.find(f"<{tag}>") : text.find(f"</{tag}>") + len(f"</{tag}>")]
+    return _shape_of(ET.fromstring(row))  # noqa: S314  # split_page lets no document type through
+
+
+def _shape_of(element: ET.Element) -> Shape:
+    fields = tuple(map(_shape_of, element))
+    if element.attrib or len({name for name, _ in fields}) < len(fields):
+        raise _NotPlainError
+    return element.tag, fields
+
+
+@functools.lru_cache(maxsize=32)
+def _pattern(rows: tuple[Shape, ...]) -> re.Pattern[str]:
+    """Make the expression that reads a row of any of these shapes, a group named TAG_FIELD for each field."""
+    choices = []
+    for tag, fields in rows:
+        wanted = MARKER_FIELDS if tag == MARKER_TAG else ROW_FIELDS
+        if not {"Key", *(MARKER_FIELDS if tag == MARKER_TAG else ("Size",))} <= {name for name, _ in fields}:
+            raise _NotPlainError
+        inner = [
+            _field_pattern(field, tag if field[0] in wanted and not field[1] else "") for field in fields
+        ]
+        choices.append(r"\s*".join([f"<{tag}>", *inner, f"</{tag}>"]))
+    return re.compile("|".join(choices))
+
+
+def _field_pattern(field: Shape, tag: str) -> str:
+    name, fields = field
+    if fields:
+        return r"\s*".join([f"<{name}>", *(_field_pattern(each, "") for each in fields), f"</{name}>"])
+    text = f"(?P<{tag}_{name}>{_PLAIN_TEXT})" if tag else _PLAIN_TEXT
+    return f"<{name}>{text}</{name}>"
+
+
+def _parse(body: bytes, mode: ListMode) -> tuple[bytes, Rows]:
+    """Read the rows with ElementTree, whatever their form."""
+    try:
+        root = ET.fromstring(body)  # noqa: S314  # split_page lets no document type through
+    except ET.ParseError:
+        raise no_listing("its XML is broken or cut short") from None
+    rows = Rows({field: [] for field in ROW_FIELDS}, {field: [] for field in MARKER_FIELDS})
+    for row in list(root):
+        tag = _local_name(row)
+        if tag not in {ROW_TAG[mode], MARKER_TAG}:
+            continue
+        root.remove(row)
+        texts = {_local_name(field): field.text or "" for field in row}
+        if len(texts) < len(row):
+            raise no_listing("an object has one field twice")
+        for field, column in (rows.markers if tag == MARKER_TAG else rows.objects).items():
+            column.append(texts.get(field))
+    return ET.tostring(root), rows
+
+
+def _local_name(element: ET.Element) -> str:
+    return element.tag.rpartition("}")[2]
