@@ -1,0 +1,100 @@
+"""One exchange with Cloudflare's REST API for D1: a request, and its result or a D1Error."""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import requests
+
+from b2d1 import __version__
+from b2d1.d1_errors import interpret_d1_error
+from b2d1.errors import D1Error, Retry
+from b2d1.retry import Deadline, retry_after_seconds
+from b2d1.settings import D1Settings
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 5.0
+# D1 gives up after 30 s ("Requests to Cloudflare API must resolve in 30 seconds"); giving up before it does
+# would only make it unknown what happened. https://developers.cloudflare.com/d1/platform/limits/
+ANSWER_TIMEOUT = 45.0
+# The largest answer is a list of uids that was under 1 MB when it was asked about.
+MAX_ANSWER_BYTES = 16_000_000
+
+
+class Api:
+    """The D1 part of one Cloudflare account; `requests` counts every request made."""
+
+    def __init__(self, settings: D1Settings, deadline: Deadline) -> None:
+        self.requests = 0
+        self._settings = settings
+        self._deadline = deadline
+        self._session = requests.Session()
+        # ~/.netrc would replace the token, and proxies and certificates come from the environment too.
+        self._session.trust_env = False
+        self._session.headers["Authorization"] = f"Bearer {settings.api_token.reveal()}"
+        self._session.headers["User-Agent"] = f"b2d1/{__version__}"
+
+    def request(self, method: str, path: str, doing: str, body: dict[str, Any] | None = None) -> Any:
+        """Make one request below `…/d1/database`; return the `result` of a success, else raise D1Error."""
+        settings, self.requests = self._settings, self.requests + 1
+        url = f"{settings.api_base_url}/accounts/{settings.account_id}/d1/database{path}"
+        began = self._deadline.clock()
+        try:
+            status, headers, content = self._exchange(method, url, body)
+        except requests.RequestException as failure:
+            raise _no_answer(failure, doing, settings.api_base_url) from failure
+        logger.debug(
+            "%s: HTTP %d, %d bytes, %.3f s", doing, status, len(content), self._deadline.clock() - began
+        )
+        try:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise self.refusal(status, [], headers, doing)
+        if status != HTTPStatus.OK or answer.get("success") is not True:
+            raise self.refusal(status, answer.get("errors"), headers, doing)
+        return answer.get("result")
+
+    def _exchange(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[int, Any, bytes]:
+        deadline = self._deadline
+        within = deadline.timeout(ANSWER_TIMEOUT)
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json"}
+        timeout = (min(CONNECT_TIMEOUT, within), within)
+        began = deadline.clock()
+        with self._session.request(
+            method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False, stream=True
+        ) as response:
+            content = b""
+            for part in response.iter_content(65536):
+                content += part
+                # A read time-out bounds the wait for the next byte only; this bounds the whole answer.
+                if len(content) > MAX_ANSWER_BYTES or deadline.clock() - began > within:
+                    raise requests.Timeout("the answer takes too long or is too large")
+            return response.status_code, response.headers, content
+
+    def refusal(self, status: int, errors: Any, headers: Any, doing: str) -> D1Error:
+        """Translate the `errors` of an answer; the first one counts."""
+        first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+        code = first.get("code")
+        return interpret_d1_error(
+            status=status,
+            code=code if isinstance(code, int) else 0,
+            message=self._settings.api_token.hide_in(str(first.get("message") or "")),
+            retry_after=retry_after_seconds(headers.get("Retry-After") if headers else None),
+            doing=doing,
+        )
+
+
+def _no_answer(failure: requests.RequestException, doing: str, base_url: str) -> D1Error:
+    error = D1Error(f"no answer from {base_url} ({type(failure).__name__})", doing=doing)
+    error.hint = "Is the network up, and CLOUDFLARE_API_BASE_URL right?"
+    if isinstance(failure, requests.exceptions.SSLError):
+        error.hint = "Cloudflare's certificate was not accepted: does something on the way replace it?"
+        return error
+    error.retry = Retry.SOON
+    error.ambiguous = not isinstance(failure, requests.ConnectTimeout)
+    return error

@@ -1,0 +1,92 @@
+"""D1's refusals and failures in our own words.
+
+Cloudflare's code is weak: 7500 wraps nearly everything, transient failures under HTTP 400 among them. So the
+documented message decides first, then the code, then the status.
+"""
+
+from b2d1.errors import D1Error, Retry
+
+MESSAGE_LENGTH = 500
+
+# https://developers.cloudflare.com/d1/observability/debug-d1/ lists these messages and what to do about each.
+TRANSIENT = (
+    "reset because its code was updated",
+    "storage caused object to be reset",
+    "caused object to be reset",
+    "network connection lost",
+    "due to transient issue on remote node",
+    "because client disconnected",
+    "d1 db is overloaded",
+    "internal error",
+)
+TOO_MUCH = (
+    "operation exceeded timeout",
+    "exceeded its memory limit",
+    "exceeded its cpu time limit",
+    "statement too long",
+    "sqlite_toobig",
+    "string or blob too big",
+    "too many sql variables",
+)
+# An export blocks the database; https://github.com/cloudflare/workers-sdk/issues/9519 saw 15 s and more.
+EXPORTING, EXPORT_PAUSE = "currently processing a long-running export", 15.0
+# The account's rate limit blocks "for the next five minutes" and was seen without a Retry-After.
+# https://developers.cloudflare.com/fundamentals/api/reference/limits/
+RATE_LIMITED, RATE_LIMIT_PAUSE = 971, 60.0
+
+HINTS_BY_MESSAGE = (
+    (
+        "free tier daily",
+        "D1's free plan is used up for today; it resets at 00:00 UTC. MAX_NEW_PER_RUN spreads a first load.",
+    ),
+    ("exceeded maximum db size", "The database is full."),
+    ("storage limit", "The account's D1 storage is full."),
+    ("no such table", "Create it: b2d1 migrate, or wrangler d1 migrations apply."),
+)
+HINTS_BY_CODE = {
+    7403: "CLOUDFLARE_ACCOUNT_ID is not an account that this token may use.",
+    7404: "No database has this D1_DATABASE_ID in this account: `wrangler d1 list` shows them.",
+    7003: "The address is unknown to Cloudflare: compare CLOUDFLARE_ACCOUNT_ID and CLOUDFLARE_API_BASE_URL.",
+}
+TOKEN_HINT = "CLOUDFLARE_API_TOKEN must be a valid token with the permission Account, D1, Edit."  # noqa: S105
+TOKEN_CODES = {10000, 9109, 9106, 6003, 6111}
+TRY_AGAIN_STATUS = {408, 429, 500, 502, 503, 504}
+
+
+def interpret_d1_error(
+    *, status: int, code: int, message: str, retry_after: float | None, doing: str
+) -> D1Error:
+    """Translate an answer that is an error; pure, so that it is tested as a table.
+
+    `code` is 0 and `message` empty where the answer was not Cloudflare's JSON.
+    """
+    text = message.lower()
+    said = (
+        f"D1 answered {status}"
+        + (f" {code}" if code else "")
+        + (f": {message[:MESSAGE_LENGTH]}" if message else "")
+    )
+    hint = next((hint for part, hint in HINTS_BY_MESSAGE if part in text), HINTS_BY_CODE.get(code, ""))
+    kind, pause = Retry.NEVER, retry_after
+    if any(part in text for part in TOO_MUCH) or status == 413:
+        kind = Retry.SMALLER
+    elif hint:
+        pass
+    elif EXPORTING in text:
+        kind, pause = Retry.LATER, retry_after or EXPORT_PAUSE
+    elif code == RATE_LIMITED:
+        kind, pause = Retry.LATER, retry_after or RATE_LIMIT_PAUSE
+    elif any(part in text for part in TRANSIENT) or status in TRY_AGAIN_STATUS:
+        kind = Retry.SOON if retry_after is None else Retry.LATER
+    elif code in TOKEN_CODES or status in {401, 403}:
+        hint = TOKEN_HINT
+    elif 300 <= status < 400:
+        hint = "Redirects are not followed: compare CLOUDFLARE_API_BASE_URL."
+    elif 200 <= status < 300 and not message:
+        kind = Retry.SOON
+    if kind in {Retry.SOON, Retry.LATER} and not hint:
+        hint = "D1 is busy or unwell: run again later."
+    error = D1Error(said, doing=doing, hint=hint, retry=kind, retry_after=pause)
+    # A request that was refused for its rate was not carried out; of the others nobody knows.
+    error.ambiguous = kind in {Retry.SOON, Retry.LATER} and status != 429 and code != RATE_LIMITED
+    return error

@@ -1,0 +1,172 @@
+"""What b2d1 says to D1 about its table `media_assets`.
+
+New rows travel as a chunk: a JSON array of arrays `[media_uid, b2_key, b2_file_id, size, etag]`, bound as one
+string. So nothing is ever quoted into SQL, integers and NULLs stay exact, and the limit of 100 parameters
+does not matter.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from b2d1.d1 import Answer, Database
+from b2d1.errors import D1Error, GuardRefusal, Retry
+from b2d1.media import ListMode
+from b2d1.retry import Retrying
+
+COLUMNS = ("media_uid", "b2_key", "b2_file_id", "size", "etag")
+# 20,000 uids are 920 kB of JSON; D1 documents 2 MB for a string.
+UIDS_PER_REQUEST = 20_000
+# A read just after a write was seen to miss it: https://github.com/kamp-us/phoenix (packages/d1-rest).
+STALE_READ_SECONDS = 30.0
+
+CREATE_TABLE = """\
+CREATE TABLE media_assets (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  media_uid TEXT NOT NULL UNIQUE,
+  b2_key TEXT NOT NULL,
+  b2_file_id TEXT,
+  size INTEGER NOT NULL,
+  etag TEXT,
+  ingested_at TEXT NOT NULL DEFAULT (datetime('now'))
+);"""
+CREATE_UNIQUE_INDEX = "CREATE UNIQUE INDEX media_assets_media_uid ON media_assets (media_uid);"
+FIND_DUPLICATES = "SELECT media_uid, count(*) FROM media_assets GROUP BY media_uid HAVING count(*) > 1;"
+
+LOOK = """\
+SELECT 'column' AS kind, name FROM pragma_table_info('media_assets')
+UNION ALL
+SELECT 'unique', group_concat(key.name || ' ' || key.coll)
+FROM pragma_index_list('media_assets') list CROSS JOIN pragma_index_xinfo(list.name) key
+WHERE list."unique" = 1 AND list.partial = 0 AND key.key = 1 GROUP BY list.name"""
+
+HAS_ROWS = "SELECT EXISTS (SELECT 1 FROM media_assets)"
+
+# Not NOT IN: that would answer nothing at all if one stored media_uid were NULL.
+MISSING = """\
+SELECT value FROM json_each(?1) j
+WHERE NOT EXISTS (SELECT 1 FROM media_assets m WHERE m.media_uid = j.value)"""
+
+# CROSS JOIN keeps SQLite from walking the whole table instead of looking each key up.
+OTHER_IDENTITY = """\
+SELECT m.b2_key, m.b2_file_id, json_extract(v.value, '$[2]'), count(*) OVER ()
+FROM json_each(?1) v CROSS JOIN media_assets m ON m.b2_key = json_extract(v.value, '$[1]')
+WHERE m.media_uid <> json_extract(v.value, '$[0]')
+AND trim(m.etag, '"') = trim(json_extract(v.value, '$[4]'), '"')
+AND (?2 = 'objects' OR m.b2_file_id IS NULL OR m.b2_file_id NOT GLOB '4_z*')
+LIMIT 3"""
+
+SHARES_A_KEY = """\
+SELECT EXISTS (SELECT 1 FROM json_each(?1) v
+CROSS JOIN media_assets m ON m.b2_key = json_extract(v.value, '$[1]'))"""
+
+# WHERE true keeps ON CONFLICT from being read as a join's ON. Not INSERT OR IGNORE: that would also swallow
+# a violated NOT NULL. json_extract, since SQLite before 3.38 has no ->>.
+INSERT = """\
+INSERT INTO media_assets (media_uid, b2_key, b2_file_id, size, etag)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+json_extract(value, '$[3]'), json_extract(value, '$[4]')
+FROM json_each(?1) WHERE true ON CONFLICT(media_uid) DO NOTHING"""
+
+COUNT_MISSING = """\
+SELECT count(*) FROM json_each(?1) v
+WHERE NOT EXISTS (SELECT 1 FROM media_assets m WHERE m.media_uid = json_extract(v.value, '$[0]'))"""
+
+
+class MediaAssets:
+    """The table, in one database. Every method but `insert` sends nothing but SELECT."""
+
+    def __init__(self, database: Database, retrying: Retrying | None = None) -> None:
+        self.database = database
+        self._retrying = retrying or Retrying()
+
+    def look(self) -> None:
+        """Refuse a table that is missing, lacks a column, or whose media_uid is not unique (D1Error)."""
+        found = self.database.run(LOOK, doing="looking at table media_assets").rows
+        columns = {name for kind, name in found if kind == "column"}
+        if not columns:
+            raise D1Error(
+                "there is no table media_assets",
+                hint=f"Create it with b2d1 migrate or wrangler d1 migrations apply, or run:\n{CREATE_TABLE}",
+            )
+        if lacking := [name for name in COLUMNS if name not in columns]:
+            raise D1Error(
+                f"table media_assets has no column {', '.join(lacking)}",
+                hint="\n".join(["Add what is lacking:", *(_add_column(name) for name in lacking)]),
+            )
+        if ["unique", "media_uid BINARY"] not in found:
+            raise D1Error(
+                "column media_uid of table media_assets has no unique index of its own",
+                hint=f"Create it:\n{CREATE_UNIQUE_INDEX}\n"
+                f"Duplicates that stand in its way are found by:\n{FIND_DUPLICATES}",
+            )
+
+    def missing(self, uids: Sequence[str]) -> set[str]:
+        """Ask which of up to UIDS_PER_REQUEST uids the table lacks."""
+        question = json.dumps(uids, separators=(",", ":"))
+        return {row[0] for row in self.database.run(MISSING, question, doing="asking which are new").rows}
+
+    def refuse_other_identity(self, chunks: Iterable[str], mode: ListMode) -> None:
+        """Identity guard: refuse rows whose content the table holds already under another media_uid."""
+        count = 0
+        examples: list[list[Any]] = []
+        for chunk in chunks:
+            rows = self.database.run(OTHER_IDENTITY, chunk, mode, doing="comparing identities").rows
+            count += rows[0][3] if rows else 0
+            examples += rows[: 3 - len(examples)]
+        if count:
+            raise GuardRefusal(
+                f"{count:,} new rows are objects that the table holds under another media_uid: "
+                + "; ".join(f"{key!r} with b2_file_id {old}, now {new}" for key, old, new, _ in examples),
+                hint=_explanation(mode, examples[0][1]),
+            )
+
+    def refuse_other_bucket(self, chunks: Iterable[str]) -> None:
+        """Bucket guard: refuse rows of which not one has a key in common with a table that has rows."""
+        doing = "comparing keys"
+        if not self.database.run(HAS_ROWS, doing=doing).rows[0][0]:
+            return
+        if not any(self.database.run(SHARES_A_KEY, chunk, doing=doing).rows[0][0] for chunk in chunks):
+            raise GuardRefusal(
+                "the table has rows, and none of them has a key of this listing: they are another bucket's",
+                hint="Compare B2_BUCKET, B2_PREFIX and the database. If the bucket was emptied and filled "
+                "anew, run once with --adopt.",
+            )
+
+    def insert(self, chunk: str) -> Answer:
+        """Insert a chunk's rows that the table lacks: all of them, or none."""
+        return self.database.run(INSERT, chunk, doing="inserting")
+
+    def prove(self, chunk: str) -> None:
+        """Prove that the table holds every row of a chunk; asks for a while, since a read may be stale."""
+
+        def ask() -> None:
+            missing = self.database.run(COUNT_MISSING, chunk, doing="checking what was inserted").rows[0][0]
+            if missing:
+                raise D1Error(
+                    f"{missing:,} of the rows inserted cannot be read back",
+                    hint="Run again: it inserts what is missing. Does another program delete rows?",
+                    retry=Retry.SOON,
+                )
+
+        self._retrying.within(STALE_READ_SECONDS).call(ask)
+
+
+def _add_column(name: str) -> str:
+    if name in {"b2_file_id", "etag"}:
+        return f"ALTER TABLE media_assets ADD COLUMN {name} TEXT;"
+    return f"-- {name}: this is another table. Rename it, then: b2d1 migrate"
+
+
+def _explanation(mode: ListMode, stored_file_id: str | None) -> str:
+    """Say which setting, or which program, wrote rows with such a b2_file_id."""
+    if mode == "versions":
+        return "The table was filled with B2_LIST_MODE=objects: set that, or begin a new table."
+    if (stored_file_id or "").startswith("4_z"):
+        return "The table was filled with B2_LIST_MODE=versions: set that, or begin a new table."
+    return (
+        "No value of B2_LIST_MODE explains them: b2d1 keeps the quotes of an ETag, and whatever wrote those "
+        "rows did not. See them with\n"
+        "SELECT * FROM media_assets WHERE b2_file_id NOT GLOB '\"*';\n"
+        "and decide which of the two programs keeps this table."
+    )
