@@ -1,0 +1,80 @@
+"""What a run found and did: one frozen value, printed, logged and measured under the same names."""
+
+import dataclasses
+import json
+from typing import Any
+
+from b2d1.errors import B2Error
+from b2d1.media import ListMode
+
+
+@dataclasses.dataclass(frozen=True)
+class SnapshotReport:
+    """Where the inventory is kept, the SHA-256 of it (before any compression), and whether it changed."""
+
+    uri: str
+    sha256: str
+    changed: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class SyncReport:
+    """The figures of one run.
+
+    `discovered` counts the objects listed: `known` to D1, `new` to it (distinct uids), or `unidentified`.
+    Of the new ones `deferred` are left to the next run; `inserted` is what D1 confirmed, and `confirmed` is
+    false when an answer was lost on the way. `missing_after` counts the rows to be inserted that a look
+    afterwards did not find; it is None when nothing was to be written (a dry run). `rounds` counts what was
+    published, each all or none. `listing_sha256` is that of the listing as an inventory.
+    """
+
+    run_id: str
+    started_at: str
+    duration_ms: int
+    bucket: str
+    prefix: str
+    list_mode: ListMode
+    key_order: str
+    database_name: str | None
+    database_id: str
+    dry_run: bool
+    discovered: int
+    known: int
+    new: int
+    inserted: int
+    confirmed: bool
+    deferred: int
+    unidentified: int
+    rounds: int
+    missing_after: int | None
+    list_requests: int
+    d1_requests: int
+    rows_read: int
+    rows_written: int
+    changed_db: bool
+    bookmark: str | None
+    listing_sha256: str
+    snapshot: SnapshotReport | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON's kinds of values."""
+        return dataclasses.asdict(self)
+
+    def as_json(self) -> str:
+        """Write the report as one line of JSON."""
+        return json.dumps(self.as_dict(), ensure_ascii=False)
+
+    def shortfall(self) -> B2Error | None:
+        """Return the error that a run ends with although all it could do is done, or None."""
+        return left_out(self.unidentified, self.bucket)
+
+
+def left_out(unidentified: int, bucket: str) -> B2Error | None:
+    """Return the error for objects that could not be identified, or None when there are none."""
+    if not unidentified:
+        return None
+    return B2Error(
+        f"{unidentified:,} objects have no identity and were left out; the others were not",
+        doing=f"listing bucket {bucket}",
+        hint="The log names them. Upload them anew, so that B2 gives them one.",
+    )
