@@ -1,0 +1,230 @@
+"""Compare, plan, apply: bring the index in step with a bucket, or with an inventory of one."""
+
+import contextlib
+import dataclasses
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Protocol
+
+from b2d1 import plan_sql, snapshot
+from b2d1.d1 import Database
+from b2d1.errors import D1Error, SnapshotError, UsageError
+from b2d1.inventory import InventoryWriter
+from b2d1.media import ListMode, MediaObject, media_uid
+from b2d1.media_assets import UIDS_PER_REQUEST, MediaAssets
+from b2d1.plan import CHUNK_BYTES, CHUNK_ROWS, Plan
+from b2d1.report import SyncReport
+from b2d1.retry import Retrying
+from b2d1.run_folder import run_folder
+from b2d1.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Where the objects come from: a bucket's `Listing`, or an `InventoryListing`.
+
+    Iterating yields them in batches, and ends without an error only when they are proven to be all.
+    """
+
+    bucket: str
+    prefix: str
+    list_mode: ListMode
+    discovered: int
+    unidentified: int
+
+    @property
+    def requests(self) -> int: ...
+    @property
+    def key_order(self) -> str: ...
+    def __iter__(self) -> Iterator[list[MediaObject]]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a run is asked to do.
+
+    `max_new` bounds the rows to insert; the rest is deferred. `snapshot_uri` is where the inventory is to be
+    kept, None for nowhere.
+    """
+
+    dry_run: bool = False
+    adopt: bool = False
+    max_new: int | None = None
+    snapshot_uri: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        dry_run: bool = False,
+        adopt: bool = False,
+        prefix: str | None = None,
+        snapshot_uri: str | None = None,
+    ) -> "Job":
+        """Make a job of the settings and of what one run asks for.
+
+        The snapshot of the settings is the whole configured bucket's: a dry run and a run with another
+        prefix leave it alone. A place named for this run is written all the same.
+        """
+        configured = settings.b2.prefix if settings.b2 else None
+        dry_run = dry_run or settings.dry_run
+        whole = not dry_run and prefix in {None, configured}
+        kept = snapshot_uri or (settings.snapshot_uri if whole else None)
+        return cls(dry_run, adopt, settings.max_new_per_run, kept)
+
+
+@dataclasses.dataclass(frozen=True)
+class Applied:
+    """What was written: by default nothing."""
+
+    inserted: int = 0
+    confirmed: bool = True
+    rounds: int = 0
+    bookmark: str | None = None
+
+
+def sync(
+    source: Source,
+    database: Database,
+    job: Job,
+    retrying: Retrying,
+    *,
+    progress: Callable[[int, int], object] = lambda _listed, _new: None,
+    write_sql: Callable[[str], object] = lambda _statement: None,
+) -> SyncReport:
+    """Insert what the source has and the database lacks: all or none.
+
+    `progress` is told how many objects are listed and how many of them are new; `write_sql` gets the plan of
+    a dry run. Raises B2D1Error; then nothing was written, unless the error says otherwise.
+    """
+    started, began = datetime.now(UTC), time.monotonic()
+    run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    database.resolve()
+    logger.info("run %s writes to database %s (%s)", run_id, database.id, database.name or "by its id")
+    table = MediaAssets(database, retrying)
+    table.look()
+    with run_folder() as folder:
+        document = folder / "inventory.json"
+        with document.open("wb") if job.snapshot_uri else contextlib.nullcontext() as out:
+            inventory = InventoryWriter(out, source.bucket, source.prefix, source.list_mode)
+            new = compare(source, table, inventory, progress)
+            plan = make_plan(new, table, Plan(folder, job.max_new), source, adopt=job.adopt)
+            listing_sha256 = inventory.close()
+        if job.dry_run:
+            applied = Applied()
+            for statement in plan_sql.statements(plan):
+                write_sql(statement)
+        else:
+            applied = apply(plan, table)
+        kept = None
+        if job.snapshot_uri and not source.unidentified:
+            try:
+                kept = snapshot.keep(document, listing_sha256, job.snapshot_uri, retrying)
+            except SnapshotError as error:
+                error.message += f" (the rows are in: {applied.inserted:,} inserted, verified)"
+                raise
+    return SyncReport(
+        run_id=run_id,
+        started_at=f"{started:%Y-%m-%dT%H:%M:%SZ}",
+        duration_ms=round((time.monotonic() - began) * 1000),
+        bucket=source.bucket,
+        prefix=source.prefix,
+        list_mode=source.list_mode,
+        key_order=source.key_order,
+        database_name=database.name,
+        database_id=database.id or "",
+        dry_run=job.dry_run,
+        discovered=source.discovered,
+        known=source.discovered - source.unidentified - plan.new,
+        new=plan.new,
+        inserted=applied.inserted,
+        confirmed=applied.confirmed,
+        deferred=plan.deferred,
+        unidentified=source.unidentified,
+        rounds=applied.rounds,
+        missing_after=None if job.dry_run else 0,
+        list_requests=source.requests,
+        d1_requests=database.requests,
+        rows_read=database.usage.rows_read,
+        rows_written=database.usage.rows_written,
+        changed_db=database.usage.changed_db,
+        bookmark=applied.bookmark,
+        listing_sha256=listing_sha256,
+        snapshot=kept,
+    )
+
+
+def compare(
+    source: Source, table: MediaAssets, inventory: InventoryWriter, progress: Callable[[int, int], object]
+) -> Iterator[tuple[str, MediaObject]]:
+    """Go through the source and yield what the table lacks: each new object with its uid."""
+    waiting: dict[str, MediaObject] = {}
+    new = 0
+
+    def ask(most: int) -> Iterator[tuple[str, MediaObject]]:
+        nonlocal new
+        uids = list(islice(waiting, most))
+        missing = table.missing(uids)
+        new += len(missing)
+        for uid in uids:
+            media = waiting.pop(uid)
+            if uid in missing:
+                yield uid, media
+
+    for objects in source:
+        inventory.add(objects)
+        waiting.update((media_uid(media.file_id, media.key), media) for media in objects)
+        if len(waiting) >= UIDS_PER_REQUEST:
+            yield from ask(UIDS_PER_REQUEST)
+        progress(source.discovered, new)
+    if waiting:
+        yield from ask(len(waiting))
+    progress(source.discovered, new)
+
+
+def make_plan(
+    new: Iterable[tuple[str, MediaObject]], table: MediaAssets, plan: Plan, source: Source, *, adopt: bool
+) -> Plan:
+    """Put the new objects down as rows ready to send, and refuse a plan that would harm the index."""
+    for uid, media in new:
+        plan.add(uid, media)
+    # `new` has ended without an error, so the listing behind it is proven complete.
+    plan.seal()
+    if plan.new:
+        table.refuse_other_identity(plan.chunks(), source.list_mode)
+        nothing_known = source.discovered - source.unidentified == plan.new
+        if nothing_known and not adopt:
+            table.refuse_other_bucket(plan.all_chunks())
+    return plan
+
+
+def apply(plan: Plan, table: MediaAssets) -> Applied:
+    """Insert the plan's rows, all or none, and prove that they are there; with none, write nothing."""
+    if not plan.due:
+        return Applied()
+    if plan.due_chunks > 1:
+        raise UsageError(
+            f"{plan.due:,} objects are new: more than one statement takes "
+            f"({CHUNK_ROWS:,} rows or {CHUNK_BYTES // 1000} kB). Nothing was written",
+            hint="Set MAX_NEW_PER_RUN=1000 and run as often as it takes: `deferred` counts the rest.",
+        )
+    bookmark = read_bookmark(table.database)
+    (chunk,) = plan.chunks()
+    answer = table.insert(chunk)
+    table.prove(chunk)
+    return Applied(answer.changes, answer.confirmed, rounds=1, bookmark=bookmark)
+
+
+def read_bookmark(database: Database) -> str | None:
+    """Read the point to which the database could be taken back; a run does not fail for want of it."""
+    try:
+        return database.bookmark()
+    except D1Error as error:
+        logger.warning("%s; the run goes on without one", error)
+        return None
