@@ -1,0 +1,75 @@
+"""Start the embedded B2 and D1, and either stay, or run a command that finds them in its environment.
+
+python -m sandbox [--state DIR]
+python -m sandbox [--state DIR] run -- COMMAND…
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from sandbox.b2 import EmbeddedB2
+from sandbox.d1 import EmbeddedD1
+
+NOT_FOUND, NOT_RUNNABLE, SIGNALLED = 127, 126, 128  # as shells have them
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says, and return the exit code."""
+    options = _parser().parse_args(arguments)
+    # A polite kill ends as Ctrl-C does, with both servers stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), EmbeddedB2() as b2, EmbeddedD1(options.state / "d1.sqlite3") as d1:
+        settings = b2.settings() | d1.settings()
+        if options.action == "run":
+            return _run(options.command, settings)
+        return _stay(settings)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument(
+        "--state", type=Path, default=Path(".sandbox"), metavar="DIR", help="where D1's file stays [.sandbox]"
+    )
+    actions = parser.add_subparsers(dest="action")
+    run = actions.add_parser("run", help="run a command, then stop and exit with its code")
+    run.add_argument("command", nargs="+", metavar="COMMAND")
+    return parser
+
+
+def _stay(settings: dict[str, str]) -> int:
+    for name, value in settings.items():
+        quoted = value.replace("'", "'\\''")
+        sys.stdout.write(f"export {name}='{quoted}'\n")
+    sys.stdout.flush()
+    sys.stderr.write("B2 and D1 are up. Paste the lines above into another shell; Ctrl-C stops them.\n")
+    threading.Event().wait()
+    return 0
+
+
+def _run(command: list[str], settings: dict[str, str]) -> int:
+    try:
+        process = subprocess.Popen(command, env=os.environ | settings)
+    except FileNotFoundError:
+        sys.stderr.write(f"{command[0]}: command not found\n")
+        return NOT_FOUND
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: {error.strerror}\n")
+        return NOT_RUNNABLE
+    signal.signal(signal.SIGTERM, lambda _number, _frame: process.terminate())
+    while True:
+        # Ctrl-C reaches the command too: it decides when to end, and how.
+        with suppress(KeyboardInterrupt):
+            code = process.wait()
+            return SIGNALLED - code if code < 0 else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
