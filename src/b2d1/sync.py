@@ -106,7 +106,7 @@ def sync(
     started, began = datetime.now(UTC), time.monotonic()
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     database.resolve()
-    logger.info("run %s writes to database %s (%s)", run_id, database.id, database.name or "by its id")
+    logger.info("run %s: database %s (%s)", run_id, database.id, database.name or "by its id")
     table = MediaAssets(database, retrying)
     table.look()
     with run_folder() as folder:

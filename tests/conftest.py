@@ -1,0 +1,149 @@
+"""What the tests share: the embedded bucket and database, a clock that never waits, and no other network."""
+
+import dataclasses
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from b2d1 import migrations
+from b2d1.b2 import Bucket
+from b2d1.cli import main
+from b2d1.d1 import Database
+from b2d1.listing import Listing
+from b2d1.report import SyncReport
+from b2d1.retry import Deadline, Retrying
+from b2d1.settings import Settings
+from b2d1.sync import Job, sync
+from sandbox.b2 import EmbeddedB2
+from sandbox.d1 import EmbeddedD1
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection that leaves this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in {"127.0.0.1", "::1"}:
+            raise AssertionError(f"a test reached out to {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@dataclasses.dataclass
+class FakeTime:
+    """A clock that only `sleep` moves, and that remembers each pause."""
+
+    now: float = 1000.0
+    pauses: list[float] = dataclasses.field(default_factory=list)
+
+    def clock(self) -> float:
+        """Tell the time (seconds)."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self.pauses.append(seconds)
+        self.now += seconds
+
+    def retrying(self, seconds: float = float("inf"), attempts: int = 8) -> Retrying:
+        """Make a Retrying on this clock, with so many seconds left and every pause as long as it may be."""
+        deadline = Deadline(self.now + seconds, self.clock)
+        return Retrying(deadline, attempts, self.sleep, random=lambda: 1.0)
+
+
+@pytest.fixture
+def fake_time() -> FakeTime:
+    """Provide a clock of the test's own."""
+    return FakeTime()
+
+
+@pytest.fixture
+def b2() -> Iterator[EmbeddedB2]:
+    """Run an embedded B2 with an empty bucket."""
+    with EmbeddedB2(fill=False) as server:
+        yield server
+
+
+@pytest.fixture
+def d1(tmp_path: Path) -> Iterator[EmbeddedD1]:
+    """Run an embedded D1 with an empty database."""
+    with EmbeddedD1(tmp_path / "d1.sqlite3") as server:
+        yield server
+
+
+@dataclasses.dataclass
+class Stack:
+    """Both servers, and what it takes to run b2d1 against them."""
+
+    b2: EmbeddedB2
+    d1: EmbeddedD1
+    time: FakeTime
+    extra: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Return the settings, as an environment."""
+        return self.b2.settings() | self.d1.settings() | self.extra
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings, read."""
+        return Settings.from_env(self.env)
+
+    def database(self) -> Database:
+        """Make a client of the database, resolved."""
+        database = Database(self.settings.d1, self.time.retrying())  # type: ignore[arg-type]
+        database.resolve()
+        return database
+
+    def listing(self) -> Listing:
+        """Make a listing of the bucket."""
+        return Listing(Bucket(self.settings.b2, self.time.retrying()))  # type: ignore[arg-type]
+
+    def migrate(self) -> None:
+        """Bring the database's tables up to date."""
+        database = self.database()
+        for migration in migrations.pending(database, migrations.shipped()):
+            migrations.apply(database, migration)
+
+    def sync(self, **job: Any) -> SyncReport:
+        """Run the whole job; keyword arguments are those of Job.of."""
+        settings = self.settings
+        database = Database(settings.d1, self.time.retrying())  # type: ignore[arg-type]
+        return sync(self.listing(), database, Job.of(settings, **job), self.time.retrying())
+
+    def rows(self, columns: str = "b2_key, b2_file_id, size, etag, media_uid") -> list[tuple[Any, ...]]:
+        """Read the table behind the server's back."""
+        with self.d1.connect() as connection:
+            return connection.execute(f"SELECT {columns} FROM media_assets ORDER BY id").fetchall()
+
+
+@pytest.fixture
+def stack(b2: EmbeddedB2, d1: EmbeddedD1, fake_time: FakeTime) -> Stack:
+    """Provide both servers, the table migrated, and nothing in bucket or table."""
+    stack = Stack(b2, d1, fake_time)
+    stack.migrate()
+    d1.statements.clear()
+    d1.requests.clear()
+    b2.requests.clear()
+    return stack
+
+
+@pytest.fixture
+def b2d1(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run a command of the runner as a terminal would: `b2d1("sync", "--json", env={...})`."""
+
+    def run(*arguments: str, env: dict[str, str] | None = None, stdin: bytes | str | None = None) -> Result:
+        from b2d1.settings import NAMES
+
+        for name in NAMES:
+            monkeypatch.delenv(name, raising=False)
+        return CliRunner().invoke(main, arguments, env=env or {}, input=stdin, catch_exceptions=False)
+
+    return run

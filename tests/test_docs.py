@@ -1,0 +1,56 @@
+"""What the documents say is what the program does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from b2d1.cli import main
+from b2d1.settings import NAMES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+SETTINGS = [name for name in NAMES if name not in {"CF_API_TOKEN", "CF_ACCOUNT_ID", "B2D1_SECRET_ID"}]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readme_explains_every_setting(name: str) -> None:
+    """Each setting that the program reads stands in README's table."""
+    assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_form_has_a_line_for_every_setting(name: str) -> None:
+    """Each setting has its line in .env.example, and no other name has one."""
+    lines = re.findall(r"^#?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE)
+
+    assert name in lines
+    assert set(lines) == set(SETTINGS)
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_the_readme_names_every_command_and_option(command: str) -> None:
+    """Each command stands in README with every option it takes."""
+    row = next(line for line in README.splitlines() if line.startswith(f"| `b2d1 {command}"))
+    options = [option.opts[0] for option in main.commands[command].params if option.opts[0].startswith("--")]
+
+    assert [option for option in options if option not in row and option != "--verbose"] == []
+
+
+def test_the_readme_shows_what_make_run_prints() -> None:
+    """The transcript in README has the lines, in their order, that the summary has."""
+    transcript = README.split("$ make run", 1)[1].split("```", 1)[0]
+    starts = [line.split(" ", 1)[0] for line in transcript.strip().splitlines()]
+
+    assert starts == [
+        *("applied", "applied"),
+        *("INFO:", "b2d1-sandbox/", "discovered", "inserted", "list_requests", "listing_sha256", "bookmark"),
+    ]
+
+
+@pytest.mark.parametrize("document", sorted(path.name for path in ROOT.glob("*.md")))
+def test_links_between_documents_lead_somewhere(document: str) -> None:
+    """Each relative link of a document names a file that exists."""
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / document).read_text("utf-8"))
+
+    assert [target for target in targets if not (ROOT / target).exists()] == []
