@@ -1,7 +1,7 @@
 """B2's refusals and failures in our own words: by status, code and Backblaze's documented message."""
 
-from botocore.exceptions import HTTPClientError, SSLError
-from botocore.parsers import ResponseParserError
+from botocore.exceptions import BotoCoreError, HTTPClientError, SSLError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from b2d1.errors import B2Error, Retry
 from b2d1.settings import B2Settings
@@ -17,7 +17,8 @@ def interpret_b2_error(
     *, status: int, code: str, message: str, retry_after: float | None, settings: B2Settings
 ) -> B2Error:
     """Translate an answer that is an error; pure, so that it is tested as a table."""
-    said = f"B2 answered {status} {code}".rstrip() + (f": {message[:MESSAGE_LENGTH]}" if message else "")
+    code_said = code if code != str(status) else ""  # botocore's stand-in for a code that was not there
+    said = f"B2 answered {status} {code_said}".rstrip() + (f": {message[:MESSAGE_LENGTH]}" if message else "")
     if code in TRY_AGAIN_CODES or status in TRY_AGAIN_STATUS:
         kind = Retry.SOON if retry_after is None else Retry.LATER
         return B2Error(said, retry=kind, retry_after=retry_after, hint="B2 is busy: run again later.")
@@ -59,14 +60,14 @@ def _hint(status: int, code: str, message: str, settings: B2Settings) -> str:
 
 def interpret_b2_silence(failure: Exception, settings: B2Settings) -> B2Error:
     """Translate a failure to get a whole answer at all."""
-    if isinstance(failure, ResponseParserError):
+    if not isinstance(failure, BotoCoreError):
         return B2Error("the answer is broken or cut short", retry=Retry.SOON)
     if isinstance(failure, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(failure):
         return B2Error(
             f"{settings.endpoint} shows a certificate that this machine does not trust",
             hint="Is B2_ENDPOINT right, and does nothing between here and B2 replace certificates?",
         )
-    if isinstance(failure, HTTPClientError):
+    if isinstance(failure, (HTTPClientError, NoConnectionError)):
         cause = failure.kwargs.get("error", failure)
         return B2Error(
             f"no answer from {settings.endpoint} ({type(cause).__name__})",

@@ -19,14 +19,26 @@ from b2d1.media import ListMode
 ROOT_TAG = {"objects": "ListBucketResult", "versions": "ListVersionsResult"}
 ROW_TAG = {"objects": "Contents", "versions": "Version"}
 MARKER_TAG = "DeleteMarker"
+ROW_TAGS = {"objects": ["Contents"], "versions": ["Version", MARKER_TAG]}
 ROW_FIELDS = ("Key", "Size", "LastModified", "ETag", "VersionId", "IsLatest")
 MARKER_FIELDS = ("Key", "IsLatest")
 
 _ROOT = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:\w+:)?(\w+)")
-_IS_TRUNCATED = re.compile(rb"<(?:\w+:)?IsTruncated>\s*(?:true|false)\s*</")
+# botocore takes anything but an exact `true` for "nothing follows".
+_IS_TRUNCATED = re.compile(rb"<(?:\w+:)?IsTruncated\b([^<]*)")
+# What stands before, between and after the rows of a page whose rows may be cut out: fields without fields of
+# their own. So rows are the root's own children, and none of another form stays behind, unread.
+_FIELDS = r"(?:\s*<(?!(?:Contents|Version|DeleteMarker)\b)(\w+)(?:>[^<]*</\1>|\s*/>))*\s*"
+_BEFORE_ROWS = re.compile(r"\s*(?:<\?xml[^<>]*\?>\s*)?<\w+(?:\s[^<>]*)?>" + _FIELDS)
+_BETWEEN_ROWS = re.compile(_FIELDS)
+_AFTER_ROWS = re.compile(_FIELDS + r"</\w+>\s*")
 _FOREIGN_ENCODING = re.compile(rb"\s*<\?xml[^>]*encoding\s*=\s*[\"'](?!utf-8[\"'])", re.IGNORECASE)
-# Neither markup nor an entity, nor a bare CR, which XML reads as a line feed.
-_PLAIN_TEXT = r"[^<&\r]*"
+# What XML cannot hold, and the CR, which it reads as a line feed: pages with one are ElementTree's.
+_CONTROLS = bytes(sorted({*range(0x20)} - {*b"\t\n"}))
+_NONCHARACTERS = re.compile("[\ufffe\uffff]")
+_SPACE = " \t\n"  # XML's white space but the CR; `\s` knows more
+_GAP = f"[{_SPACE}]*"
+_TEXT = "[^<]*"
 
 Columns = dict[str, list[str | None]]
 Shape = tuple[str, tuple["Shape", ...]]
@@ -62,30 +74,46 @@ def split_page(body: bytes, mode: ListMode) -> tuple[bytes, Rows]:
         raise no_listing(f"it is no {ROOT_TAG[mode]}")
     # "<" is written &lt; in text, so "<!" can only open a document type, a comment or a CDATA section. B2
     # sends none, and none may hide an entity or a tag from the cut below. Nor may another encoding.
-    if b"<!" in body or b"\0" in body or _FOREIGN_ENCODING.match(body):
+    if b"<!" in body or _FOREIGN_ENCODING.match(body):
         raise no_listing("it holds markup or an encoding that no listing has")
     envelope, rows = _cut(body, mode) or _parse(body, mode)
-    if not _IS_TRUNCATED.search(envelope):
+    if _IS_TRUNCATED.findall(envelope) not in ([b">true"], [b">false"]):
         raise no_listing("it does not say whether it is truncated")
     return envelope, rows
 
 
 def _cut(body: bytes, mode: ListMode) -> tuple[bytes, Rows] | None:
     """Read the rows with one regular expression; None when it does not fit every one of them."""
-    tags = [tag for tag in (ROW_TAG[mode], MARKER_TAG) if f"<{tag}>".encode() in body]
-    ends = [body.rfind(close) + len(close) for tag in tags if (close := f"</{tag}>".encode()) in body]
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    if body.translate(None, _CONTROLS) != body or (not text.isascii() and _NONCHARACTERS.search(text)):
+        return None
+    tags = [tag for tag in ROW_TAGS[mode] if f"<{tag}>" in text]
+    ends = [text.rfind(close) + len(close) for tag in tags if (close := f"</{tag}>") in text]
     if not tags or len(ends) < len(tags):
         return None
-    begin, end = min(body.find(f"<{tag}>".encode()) for tag in tags), max(ends)
-    try:
+    begin, end = min(text.find(f"<{tag}>") for tag in tags), max(ends)
+    before, after = text[:begin], text[end:]
+    text = text[begin:end]
+    if "&" in text:
         # S3 writes the quotes of an ETag as entities; Backblaze's samples show them bare.
-        text = body[begin:end].decode().replace("&quot;", '"')
+        text = text.replace("&quot;", '"')
+        if "&" in text:
+            return None
+    try:
         pattern = _pattern(tuple(_shape(text, tag) for tag in tags))
-    except (UnicodeDecodeError, ET.ParseError, _NotPlainError):
+    except (ET.ParseError, _NotPlainError):
         return None
     parts = pattern.split(text)
     step = pattern.groups + 1
-    if "".join(parts[::step]).strip():
+    between = "".join(parts[::step]).strip(_SPACE)
+    if between and not all(map(_BETWEEN_ROWS.fullmatch, parts[::step])):
+        return None
+    if not (_BEFORE_ROWS.fullmatch(before) and _AFTER_ROWS.fullmatch(after)):
+        return None
+    if "]" in text and "]]>" in text:  # XML forbids it
         return None
     found: Columns = {name: parts[group::step] for name, group in pattern.groupindex.items()}
     markers: Columns = {field: [] for field in MARKER_FIELDS}
@@ -99,11 +127,11 @@ def _cut(body: bytes, mode: ListMode) -> tuple[bytes, Rows] | None:
         }
     nothing: list[str | None] = [None] * (len(parts) // step - len(markers["Key"]))
     objects = {field: found.get(f"{ROW_TAG[mode]}_{field}", nothing) for field in ROW_FIELDS}
-    return body[:begin] + body[end:], Rows(objects, markers)
+    return (before + between + after).encode(), Rows(objects, markers)
 
 
 class _NotPlainError(Exception):
-    """A row is not made of plain elements, each once."""
+    """A row lacks a field that it must have, or has one twice."""
 
 
 def _shape(text: str, tag: str) -> Shape:
@@ -114,7 +142,7 @@ def _shape(text: str, tag: str) -> Shape:
 
 def _shape_of(element: ET.Element) -> Shape:
     fields = tuple(map(_shape_of, element))
-    if element.attrib or len({name for name, _ in fields}) < len(fields):
+    if len({name for name, _ in fields}) < len(fields):
         raise _NotPlainError
     return element.tag, fields
 
@@ -130,15 +158,15 @@ def _pattern(rows: tuple[Shape, ...]) -> re.Pattern[str]:
         inner = [
             _field_pattern(field, tag if field[0] in wanted and not field[1] else "") for field in fields
         ]
-        choices.append(r"\s*".join([f"<{tag}>", *inner, f"</{tag}>"]))
+        choices.append(_GAP.join([f"<{tag}>", *inner, f"</{tag}>"]))
     return re.compile("|".join(choices))
 
 
 def _field_pattern(field: Shape, tag: str) -> str:
     name, fields = field
     if fields:
-        return r"\s*".join([f"<{name}>", *(_field_pattern(each, "") for each in fields), f"</{name}>"])
-    text = f"(?P<{tag}_{name}>{_PLAIN_TEXT})" if tag else _PLAIN_TEXT
+        return _GAP.join([f"<{name}>", *(_field_pattern(each, "") for each in fields), f"</{name}>"])
+    text = f"(?P<{tag}_{name}>{_TEXT})" if tag else _TEXT
     return f"<{name}>{text}</{name}>"
 
 
@@ -151,7 +179,7 @@ def _parse(body: bytes, mode: ListMode) -> tuple[bytes, Rows]:
     rows = Rows({field: [] for field in ROW_FIELDS}, {field: [] for field in MARKER_FIELDS})
     for row in list(root):
         tag = _local_name(row)
-        if tag not in {ROW_TAG[mode], MARKER_TAG}:
+        if tag not in ROW_TAGS[mode]:
             continue
         root.remove(row)
         texts = {_local_name(field): field.text or "" for field in row}

@@ -5,7 +5,7 @@ import logging
 import operator
 from collections.abc import Iterator
 
-from b2d1.b2 import Bucket, Page
+from b2d1.b2 import Bucket, Cursor, Page
 from b2d1.b2_page import ID_FIELD
 from b2d1.errors import B2Error
 from b2d1.media import MediaObject
@@ -36,8 +36,9 @@ class Listing:
 
     def __iter__(self) -> Iterator[list[MediaObject]]:
         cursor: dict[str, str] = {}
+        milestone: Cursor | None = None
         empty = 0
-        while True:
+        for number in itertools.count(1):
             page = self._bucket.page(cursor)
             self._prove(page)
             logger.debug("page of %d rows, %d objects so far", page.rows, self.discovered)
@@ -45,8 +46,12 @@ class Listing:
             if page.next is None:
                 break
             empty = 0 if page.rows else empty + 1
-            if page.next == cursor or empty > MAX_EMPTY_PAGES:
+            # Pages that lead back are noticed although they may hold nothing but hide markers: each cursor
+            # is compared with the one before, and with one that is kept ever longer.
+            if page.next in (cursor, milestone) or empty > MAX_EMPTY_PAGES:
                 raise self._broken("the listing does not move on")
+            if number.bit_count() == 1:
+                milestone = page.next
             cursor = dict(page.next)
 
     @property

@@ -40,8 +40,12 @@ def fault_in(media: MediaObject) -> str | None:
 
     Only the bounds that the table and its chunks rely on; what B2 itself would refuse is B2's business.
     """
-    fields = (("key", media.key, MAX_KEY_BYTES), ("file_id", media.file_id, MAX_FILE_ID_BYTES))
-    for name, text, most in (*fields, ("etag", media.etag or "", MAX_FILE_ID_BYTES)):
+    for name, text, most in (
+        ("key", media.key, MAX_KEY_BYTES),
+        ("file_id", media.file_id, MAX_FILE_ID_BYTES),
+        ("etag", media.etag or "", MAX_FILE_ID_BYTES),
+        ("last_modified", media.last_modified, MAX_FILE_ID_BYTES),
+    ):
         if "\0" in text:
             return f"{name} holds a NUL character"
         try:
