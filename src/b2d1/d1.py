@@ -10,12 +10,14 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from b2d1.d1_api import Api
+from b2d1.d1_api import Api, not_d1
 from b2d1.errors import D1Error, GuardRefusal, Retry
 from b2d1.retry import Retrying
 from b2d1.settings import D1Settings
 
 DATABASES_PER_PAGE = 100
+# The bookmark is worth a few tries, and not the time that the run itself needs.
+BOOKMARK_SECONDS = 10.0
 
 
 class Answer(NamedTuple):
@@ -75,36 +77,57 @@ class Database:
             )
         self.id = found[self.name]
 
-    def run(self, sql: str, *params: str, doing: str) -> Answer:
-        """Run one statement, again where its answer was lost: it must be one that may be repeated."""
+    def run(self, sql: str, *params: str, doing: str, columns: int | None = None) -> Answer:
+        """Run one statement, again where its answer was lost: it must be one that may be repeated.
+
+        `columns` is how many the answer must have, where its rows matter. An error is `ambiguous` when any of
+        the tries was.
+        """
         lost = False
 
-        def attempt() -> list[dict[str, Any]]:
+        def attempt() -> dict[str, Any]:
             nonlocal lost
             try:
-                return self._statements({"sql": sql, "params": list(params)}, doing)
+                (result, *more) = self._statements({"sql": sql, "params": list(params)}, doing)
+                if more or columns not in {None, len(result["results"]["columns"])}:
+                    raise not_d1(doing)
             except D1Error as error:
-                lost |= error.ambiguous
+                error.ambiguous = lost = lost or error.ambiguous
                 raise
+            return result
 
-        result = self._retrying.call(attempt)[0]
+        result = self._retrying.call(attempt)
         return Answer(result["results"]["rows"], int(result["meta"].get("changes") or 0), confirmed=not lost)
 
+    def figure(self, sql: str, *params: str, doing: str) -> int:
+        """Run a statement whose answer is one whole number."""
+        rows = self.run(sql, *params, doing=doing, columns=1).rows
+        if len(rows) != 1 or not isinstance(rows[0][0], int):
+            raise not_d1(doing)
+        return rows[0][0]
+
     def run_script(self, sql: str, *, doing: str, done: Callable[[], bool]) -> None:
-        """Run several statements, all or none; `done` tells, before each try, whether they took effect."""
+        """Run several statements, all or none; `done` tells whether they took effect, here or elsewhere."""
 
         def attempt() -> None:
-            if not done():
+            if done():
+                return
+            try:
                 self._statements({"sql": sql}, doing)
+            except D1Error as error:
+                # A look that came too soon, or another program, may have made them a second time.
+                if error.retry is not Retry.NEVER or not done():
+                    raise
 
         self._retrying.call(attempt)
 
     def bookmark(self) -> str:
         """Read the Time Travel bookmark: the point to which the database can be taken back."""
         path, doing = f"/{self.id}/time_travel/bookmark", "reading the Time Travel bookmark"
-        result = self._retrying.call(lambda: self._api.request("GET", path, doing))
+        retrying = self._retrying.within(BOOKMARK_SECONDS)
+        result = retrying.call(lambda: self._api.request("GET", path, doing))
         if not isinstance(result, dict) or not isinstance(result.get("bookmark"), str):
-            raise _not_d1(doing)
+            raise not_d1(doing)
         return str(result["bookmark"])
 
     def _ids_by_name(self) -> dict[str, str]:
@@ -117,9 +140,9 @@ class Database:
             databases = self._retrying.call(partial(self._api.request, "GET", path, doing))
             before = len(found)
             try:
-                found |= {str(each["name"]): str(each["uuid"]).lower() for each in databases}
-            except (TypeError, KeyError):
-                raise _not_d1(doing) from None
+                found |= {str(each["name"]): each["uuid"].lower() for each in databases}
+            except (TypeError, KeyError, AttributeError):
+                raise not_d1(doing) from None
             if self.name in found or len(found) == before:
                 break
         return found
@@ -128,31 +151,24 @@ class Database:
         """Send statements once; return what each of them answered."""
         results = self._api.request("POST", f"/{self.id}/raw", doing, body)
         if not isinstance(results, list) or not results:
-            raise _not_d1(doing)
+            raise not_d1(doing)
         for result in results:
             if isinstance(result, dict) and result.get("success") is False:
                 errors = [{"message": str(result.get("error") or "")}]
                 raise self._api.refusal(HTTPStatus.OK, errors, None, doing)
             if not _is_answer(result):
-                raise _not_d1(doing)
+                raise not_d1(doing)
             self.usage.add(result["meta"])
         return results
 
 
 def _is_answer(result: Any) -> bool:
-    """Tell whether a statement's result has D1's form: rows as lists, and figures in its meta."""
+    """Tell whether a statement's result has D1's form: a success, rows as lists, and figures in its meta."""
     try:
         columns, rows, meta = result["results"]["columns"], result["results"]["rows"], result["meta"]
         figures = [meta.get(name) or 0 for name in ("changes", "rows_read", "rows_written")]
-        whole = all(isinstance(row, list) and len(row) == len(columns) for row in rows)
+        sound = all(isinstance(row, list) and len(row) == len(columns) for row in rows)
+        sound &= all(0 <= figure < 2**63 for figure in figures)  # not NaN, nor infinity, nor a text
+        return sound and result["success"] is True and isinstance(rows, list) and isinstance(columns, list)
     except (TypeError, KeyError, AttributeError):
         return False
-    return whole and isinstance(rows, list) and all(isinstance(figure, int | float) for figure in figures)
-
-
-def _not_d1(doing: str) -> D1Error:
-    """Describe a success that does not hold what D1 answers; the statement may have taken effect."""
-    error = D1Error("the answer is not D1's", doing=doing, retry=Retry.SOON)
-    error.hint = "Run again. If it happens each time, compare CLOUDFLARE_API_BASE_URL."
-    error.ambiguous = True
-    return error

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import requests
+import urllib3
 
 from b2d1 import __version__
 from b2d1.d1_errors import interpret_d1_error
@@ -42,8 +43,8 @@ class Api:
         url = f"{settings.api_base_url}/accounts/{settings.account_id}/d1/database{path}"
         began = self._deadline.clock()
         try:
-            status, headers, content = self._exchange(method, url, body)
-        except requests.RequestException as failure:
+            status, headers, content = self._exchange(method, url, body, doing)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as failure:
             raise _no_answer(failure, doing, settings.api_base_url) from failure
         logger.debug(
             "%s: HTTP %d, %d bytes, %.3f s", doing, status, len(content), self._deadline.clock() - began
@@ -53,12 +54,16 @@ class Api:
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            raise self.refusal(status, [], headers, doing)
-        if status != HTTPStatus.OK or answer.get("success") is not True:
+            answer = {}
+        if status == HTTPStatus.OK and not isinstance(answer.get("success"), bool):
+            raise not_d1(doing)
+        if status != HTTPStatus.OK or not answer["success"]:
             raise self.refusal(status, answer.get("errors"), headers, doing)
         return answer.get("result")
 
-    def _exchange(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[int, Any, bytes]:
+    def _exchange(
+        self, method: str, url: str, body: dict[str, Any] | None, doing: str
+    ) -> tuple[int, Any, bytes]:
         deadline = self._deadline
         within = deadline.timeout(ANSWER_TIMEOUT)
         data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
@@ -69,11 +74,14 @@ class Api:
             method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False, stream=True
         ) as response:
             content = b""
-            for part in response.iter_content(65536):
+            # read1 returns what has come: a read of so many bytes would wait for all of them.
+            while part := response.raw.read1(65536, decode_content=True):
                 content += part
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise not_d1(doing)
                 # A read time-out bounds the wait for the next byte only; this bounds the whole answer.
-                if len(content) > MAX_ANSWER_BYTES or deadline.clock() - began > within:
-                    raise requests.Timeout("the answer takes too long or is too large")
+                if deadline.clock() - began > within:
+                    raise requests.Timeout("the answer takes too long")
             return response.status_code, response.headers, content
 
     def refusal(self, status: int, errors: Any, headers: Any, doing: str) -> D1Error:
@@ -89,10 +97,19 @@ class Api:
         )
 
 
-def _no_answer(failure: requests.RequestException, doing: str, base_url: str) -> D1Error:
+def not_d1(doing: str) -> D1Error:
+    """Describe a success that does not hold what D1 answers; the statement may have taken effect."""
+    error = D1Error("the answer is not D1's", doing=doing, retry=Retry.SOON)
+    error.hint = "Run again. If it happens each time, compare CLOUDFLARE_API_BASE_URL."
+    error.ambiguous = True
+    return error
+
+
+def _no_answer(failure: Exception, doing: str, base_url: str) -> D1Error:
     error = D1Error(f"no answer from {base_url} ({type(failure).__name__})", doing=doing)
     error.hint = "Is the network up, and CLOUDFLARE_API_BASE_URL right?"
-    if isinstance(failure, requests.exceptions.SSLError):
+    # A connection that breaks is an SSLError too, and may be whole the next time.
+    if "certificate verify failed" in str(failure):
         error.hint = "Cloudflare's certificate was not accepted: does something on the way replace it?"
         return error
     error.retry = Retry.SOON

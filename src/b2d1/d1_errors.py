@@ -11,7 +11,6 @@ MESSAGE_LENGTH = 500
 # https://developers.cloudflare.com/d1/observability/debug-d1/ lists these messages and what to do about each.
 TRANSIENT = (
     "reset because its code was updated",
-    "storage caused object to be reset",
     "caused object to be reset",
     "network connection lost",
     "due to transient issue on remote node",
@@ -27,7 +26,10 @@ TOO_MUCH = (
     "sqlite_toobig",
     "string or blob too big",
     "too many sql variables",
+    "sqlite_nomem",
 )
+# SQLite's own refusals stay what they are, also where they come under HTTP 500 (wrangler's local D1).
+REFUSED_BY_SQLITE = ("sqlite_constraint", "sqlite_error", "sqlite_auth")
 # An export blocks the database; https://github.com/cloudflare/workers-sdk/issues/9519 saw 15 s and more.
 EXPORTING, EXPORT_PAUSE = "currently processing a long-running export", 15.0
 # The account's rate limit blocks "for the next five minutes" and was seen without a Retry-After.
@@ -50,7 +52,8 @@ HINTS_BY_CODE = {
 }
 TOKEN_HINT = "CLOUDFLARE_API_TOKEN must be a valid token with the permission Account, D1, Edit."  # noqa: S105
 TOKEN_CODES = {10000, 9109, 9106, 6003, 6111}
-TRY_AGAIN_STATUS = {408, 429, 500, 502, 503, 504}
+SMALLER_HINT = "Less at a time may pass: set MAX_NEW_PER_RUN, or lower it."
+NOT_CLOUDFLARE_HINT = "The answer is not Cloudflare's: compare CLOUDFLARE_API_BASE_URL."
 
 
 def interpret_d1_error(
@@ -69,14 +72,14 @@ def interpret_d1_error(
     hint = next((hint for part, hint in HINTS_BY_MESSAGE if part in text), HINTS_BY_CODE.get(code, ""))
     kind, pause = Retry.NEVER, retry_after
     if any(part in text for part in TOO_MUCH) or status == 413:
-        kind = Retry.SMALLER
-    elif hint:
+        kind, hint = Retry.SMALLER, SMALLER_HINT
+    elif hint or any(part in text for part in REFUSED_BY_SQLITE):
         pass
     elif EXPORTING in text:
         kind, pause = Retry.LATER, retry_after or EXPORT_PAUSE
     elif code == RATE_LIMITED:
         kind, pause = Retry.LATER, retry_after or RATE_LIMIT_PAUSE
-    elif any(part in text for part in TRANSIENT) or status in TRY_AGAIN_STATUS:
+    elif any(part in text for part in TRANSIENT) or status in {408, 429} or status >= 500:
         kind = Retry.SOON if retry_after is None else Retry.LATER
     elif code in TOKEN_CODES or status in {401, 403}:
         hint = TOKEN_HINT
@@ -84,9 +87,12 @@ def interpret_d1_error(
         hint = "Redirects are not followed: compare CLOUDFLARE_API_BASE_URL."
     elif 200 <= status < 300 and not message:
         kind = Retry.SOON
+    elif not message:
+        hint = NOT_CLOUDFLARE_HINT
     if kind in {Retry.SOON, Retry.LATER} and not hint:
         hint = "D1 is busy or unwell: run again later."
     error = D1Error(said, doing=doing, hint=hint, retry=kind, retry_after=pause)
     # A request that was refused for its rate was not carried out; of the others nobody knows.
-    error.ambiguous = kind in {Retry.SOON, Retry.LATER} and status != 429 and code != RATE_LIMITED
+    unknown = kind in {Retry.SOON, Retry.LATER} or (kind is Retry.SMALLER and "reset" in text)
+    error.ambiguous = unknown and status != 429 and code != RATE_LIMITED
     return error

@@ -38,7 +38,7 @@ SELECT 'column' AS kind, name FROM pragma_table_info('media_assets')
 UNION ALL
 SELECT 'unique', group_concat(key.name || ' ' || key.coll)
 FROM pragma_index_list('media_assets') list CROSS JOIN pragma_index_xinfo(list.name) key
-WHERE list."unique" = 1 AND list.partial = 0 AND key.key = 1 GROUP BY list.name"""
+WHERE list."unique" = 1 AND list.partial = 0 AND key.key = 1 GROUP BY list.name HAVING count(*) = 1"""
 
 HAS_ROWS = "SELECT EXISTS (SELECT 1 FROM media_assets)"
 
@@ -49,12 +49,12 @@ WHERE NOT EXISTS (SELECT 1 FROM media_assets m WHERE m.media_uid = j.value)"""
 
 # CROSS JOIN keeps SQLite from walking the whole table instead of looking each key up.
 OTHER_IDENTITY = """\
-SELECT m.b2_key, m.b2_file_id, json_extract(v.value, '$[2]'), count(*) OVER ()
+SELECT m.b2_key, min(m.b2_file_id), json_extract(v.value, '$[2]'), count(*) OVER ()
 FROM json_each(?1) v CROSS JOIN media_assets m ON m.b2_key = json_extract(v.value, '$[1]')
 WHERE m.media_uid <> json_extract(v.value, '$[0]')
 AND trim(m.etag, '"') = trim(json_extract(v.value, '$[4]'), '"')
 AND (?2 = 'objects' OR m.b2_file_id IS NULL OR m.b2_file_id NOT GLOB '4_z*')
-LIMIT 3"""
+GROUP BY v.key LIMIT 3"""
 
 SHARES_A_KEY = """\
 SELECT EXISTS (SELECT 1 FROM json_each(?1) v
@@ -82,7 +82,7 @@ class MediaAssets:
 
     def look(self) -> None:
         """Refuse a table that is missing, lacks a column, or whose media_uid is not unique (D1Error)."""
-        found = self.database.run(LOOK, doing="looking at table media_assets").rows
+        found = self.database.run(LOOK, doing="looking at table media_assets", columns=2).rows
         columns = {name for kind, name in found if kind == "column"}
         if not columns:
             raise D1Error(
@@ -92,7 +92,7 @@ class MediaAssets:
         if lacking := [name for name in COLUMNS if name not in columns]:
             raise D1Error(
                 f"table media_assets has no column {', '.join(lacking)}",
-                hint="\n".join(["Add what is lacking:", *(_add_column(name) for name in lacking)]),
+                hint=_how_to_add(lacking),
             )
         if ["unique", "media_uid BINARY"] not in found:
             raise D1Error(
@@ -104,14 +104,19 @@ class MediaAssets:
     def missing(self, uids: Sequence[str]) -> set[str]:
         """Ask which of up to UIDS_PER_REQUEST uids the table lacks."""
         question = json.dumps(uids, separators=(",", ":"))
-        return {row[0] for row in self.database.run(MISSING, question, doing="asking which are new").rows}
+        doing = "asking which are new"
+        missing = {str(row[0]) for row in self.database.run(MISSING, question, doing=doing, columns=1).rows}
+        if not missing.issubset(uids):
+            raise D1Error("the answer holds what was not asked about", doing=doing)
+        return missing
 
     def refuse_other_identity(self, chunks: Iterable[str], mode: ListMode) -> None:
         """Identity guard: refuse rows whose content the table holds already under another media_uid."""
         count = 0
         examples: list[list[Any]] = []
         for chunk in chunks:
-            rows = self.database.run(OTHER_IDENTITY, chunk, mode, doing="comparing identities").rows
+            doing = "comparing identities"
+            rows = self.database.run(OTHER_IDENTITY, chunk, mode, doing=doing, columns=4).rows
             count += rows[0][3] if rows else 0
             examples += rows[: 3 - len(examples)]
         if count:
@@ -124,9 +129,9 @@ class MediaAssets:
     def refuse_other_bucket(self, chunks: Iterable[str]) -> None:
         """Bucket guard: refuse rows of which not one has a key in common with a table that has rows."""
         doing = "comparing keys"
-        if not self.database.run(HAS_ROWS, doing=doing).rows[0][0]:
+        if not self.database.figure(HAS_ROWS, doing=doing):
             return
-        if not any(self.database.run(SHARES_A_KEY, chunk, doing=doing).rows[0][0] for chunk in chunks):
+        if not any(self.database.figure(SHARES_A_KEY, chunk, doing=doing) for chunk in chunks):
             raise GuardRefusal(
                 "the table has rows, and none of them has a key of this listing: they are another bucket's",
                 hint="Compare B2_BUCKET, B2_PREFIX and the database. If the bucket was emptied and filled "
@@ -135,13 +140,19 @@ class MediaAssets:
 
     def insert(self, chunk: str) -> Answer:
         """Insert a chunk's rows that the table lacks: all of them, or none."""
-        return self.database.run(INSERT, chunk, doing="inserting")
+        try:
+            return self.database.run(INSERT, chunk, doing="inserting")
+        except D1Error as error:
+            if error.ambiguous:
+                error.message += "; whether the rows are in is unknown"
+                error.hint = f"{error.hint} Run again: it inserts only what is missing.".strip()
+            raise
 
     def prove(self, chunk: str) -> None:
         """Prove that the table holds every row of a chunk; asks for a while, since a read may be stale."""
 
         def ask() -> None:
-            missing = self.database.run(COUNT_MISSING, chunk, doing="checking what was inserted").rows[0][0]
+            missing = self.database.figure(COUNT_MISSING, chunk, doing="checking what was inserted")
             if missing:
                 raise D1Error(
                     f"{missing:,} of the rows inserted cannot be read back",
@@ -152,17 +163,21 @@ class MediaAssets:
         self._retrying.within(STALE_READ_SECONDS).call(ask)
 
 
-def _add_column(name: str) -> str:
-    if name in {"b2_file_id", "etag"}:
-        return f"ALTER TABLE media_assets ADD COLUMN {name} TEXT;"
-    return f"-- {name}: this is another table. Rename it, then: b2d1 migrate"
+def _how_to_add(lacking: Sequence[str]) -> str:
+    """Write the statements that give the table what it lacks, or a new table where it is another one."""
+    if {"b2_file_id", "etag"}.issuperset(lacking):
+        return "\n".join(f"ALTER TABLE media_assets ADD COLUMN {name} TEXT;" for name in lacking)
+    return (
+        f"It is another table. Put it aside and create this one:\n"
+        f"ALTER TABLE media_assets RENAME TO media_assets_aside;\n{CREATE_TABLE}"
+    )
 
 
-def _explanation(mode: ListMode, stored_file_id: str | None) -> str:
+def _explanation(mode: ListMode, stored_file_id: Any) -> str:
     """Say which setting, or which program, wrote rows with such a b2_file_id."""
     if mode == "versions":
         return "The table was filled with B2_LIST_MODE=objects: set that, or begin a new table."
-    if (stored_file_id or "").startswith("4_z"):
+    if str(stored_file_id).startswith("4_z"):
         return "The table was filled with B2_LIST_MODE=versions: set that, or begin a new table."
     return (
         "No value of B2_LIST_MODE explains them: b2d1 keeps the quotes of an ETag, and whatever wrote those "

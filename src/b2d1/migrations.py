@@ -31,10 +31,9 @@ def shipped() -> list[Migration]:
     """Read the migrations that belong to this version, in their order."""
     inside = Path(__file__).parent / "migrations"  # where a wheel carries them
     folder = inside if inside.is_dir() else Path(__file__).parents[2] / "migrations"
-    # The server's splitting at ";" mishandles CRLF: https://github.com/cloudflare/workers-sdk/issues/14991
-    found = [
-        Migration(path.name, path.read_text("utf-8").replace("\r\n", "\n")) for path in folder.glob("*.sql")
-    ]
+    # read_text makes CRLF one LF: the server's splitting at ";" mishandles it,
+    # https://github.com/cloudflare/workers-sdk/issues/14991
+    found = [Migration(path.name, path.read_text("utf-8")) for path in folder.glob("*.sql")]
     if not found:
         raise UsageError(f"no migrations in {folder}", hint="Install b2d1 anew, or run it from its checkout.")
     return sorted(found)
@@ -59,6 +58,6 @@ def apply(database: Database, migration: Migration) -> None:
 
 def _applied(database: Database) -> set[str]:
     doing = "reading which migrations are applied"
-    if not database.run(HAS_RECORD, doing=doing).rows[0][0]:
+    if not database.figure(HAS_RECORD, doing=doing):
         return set()
-    return {row[0] for row in database.run(APPLIED, doing=doing).rows}
+    return {str(row[0]) for row in database.run(APPLIED, doing=doing, columns=1).rows}

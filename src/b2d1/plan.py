@@ -52,7 +52,7 @@ class Plan:
     def add(self, uid: str, media: MediaObject) -> None:
         """Add a row."""
         row = _encode([uid, media.key, media.file_id, media.size, media.etag])
-        weight = len(row.encode()) + 1
+        weight = len(row.encode()) + 2  # a comma and a line's end, or a chunk's brackets
         if self._bytes + weight > CHUNK_BYTES or len(self._rows) >= CHUNK_ROWS or self.new == self._most:
             self._flush()
         self._rows.append(row)

@@ -180,7 +180,7 @@ def compare(
     for objects in source:
         inventory.add(objects)
         waiting.update((media_uid(media.file_id, media.key), media) for media in objects)
-        if len(waiting) >= UIDS_PER_REQUEST:
+        while len(waiting) >= UIDS_PER_REQUEST:
             yield from ask(UIDS_PER_REQUEST)
         progress(source.discovered, new)
     if waiting:
@@ -212,7 +212,8 @@ def apply(plan: Plan, table: MediaAssets) -> Applied:
         raise UsageError(
             f"{plan.due:,} objects are new: more than one statement takes "
             f"({CHUNK_ROWS:,} rows or {CHUNK_BYTES // 1000} kB). Nothing was written",
-            hint="Set MAX_NEW_PER_RUN=1000 and run as often as it takes: `deferred` counts the rest.",
+            hint=f"Set MAX_NEW_PER_RUN={plan.due // plan.due_chunks} and run as often as it takes: "
+            "`deferred` counts the rest.",
         )
     bookmark = read_bookmark(table.database)
     (chunk,) = plan.chunks()
