@@ -19,8 +19,10 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FIRST_PAUSE = 0.5
+FIRST_PAUSE = 0.5  # on average: full jitter spreads it from nothing to twice that
 LONGEST_PAUSE = 20.0
+# A server that asks for more is not waited for: neither a Lambda's time nor a person's patience is longer.
+LONGEST_WAIT = 900.0
 ATTEMPTS = 8
 
 
@@ -65,13 +67,14 @@ class Retrying:
 
         The last error is raised as it came, with a note of why no further try was made.
         """
+        if self.deadline.remaining() <= 0:
+            raise OutOfTime("no time is left before the deadline", hint="Give the run more time.")
         tried = 0
         while True:
-            if self.deadline.remaining() <= 0:
-                raise OutOfTime("no time is left before the deadline", hint="Give the run more time.")
             try:
                 return attempt()
             except B2D1Error as error:
+                _forget_frames(error)
                 tried += 1
                 if error.retry not in {Retry.SOON, Retry.LATER}:
                     raise
@@ -80,18 +83,32 @@ class Retrying:
                     raise
                 pause = self._pause(error, tried)
                 left = self.deadline.remaining()
-                if pause >= left:
-                    error.gave_up = (
-                        f"gave up: the next try is due in {pause:.1f} s, {max(left, 0):.1f} s are left"
-                    )
+                if pause >= min(left, LONGEST_WAIT):
+                    error.gave_up = f"gave up: the next try is due in {pause:.1f} s"
+                    if left < math.inf:
+                        error.gave_up += f", {max(left, 0):.1f} s are left"
                     raise
                 logger.warning("%s; trying again in %.1f s (%d of %d)", error, pause, tried, self.attempts)
                 self.sleep(pause)
+                if self.deadline.remaining() <= 0:  # sleep may take longer than it was told
+                    error.gave_up = "gave up: no time is left"
+                    raise
 
     def _pause(self, error: B2D1Error, tried: int) -> float:
         """Back off exponentially with full jitter, but never before the server's own Retry-After."""
         jittered = self.random() * min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tried, 16))
         return max(error.retry_after or 0.0, jittered)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Drop the frames that an error and its causes came through.
+
+    Their variables hold the request and the answer: the token, which a traceback with variables would show,
+    and megabytes, which would lie about during the pause.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def retry_after_seconds(header: str | None, now: datetime | None = None) -> float | None:
@@ -103,7 +120,7 @@ def retry_after_seconds(header: str | None, now: datetime | None = None) -> floa
     except ValueError:
         try:
             moment = email.utils.parsedate_to_datetime(header)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)

@@ -7,6 +7,7 @@ import ipaddress
 import re
 import urllib.parse
 from collections.abc import Callable
+from typing import NoReturn
 
 from b2d1.media import MAX_KEY_BYTES
 
@@ -30,6 +31,12 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret(***)"
 
+    def __deepcopy__(self, _memo: object) -> "Secret":
+        return self  # so that dataclasses.asdict works
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not written down")
+
 
 def credential(text: str) -> Secret:
     if not text.isascii() or not text.isprintable() or " " in text:
@@ -37,17 +44,26 @@ def credential(text: str) -> Secret:
     return Secret(text)
 
 
+# Host names that botocore and requests both take; one of other letters is written in its xn-- form.
+_LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+_URL = re.compile(
+    rf"https?://({_LABEL}(\.{_LABEL})*|\[[0-9a-f:.]+\])(:[0-9]+)?(/[a-z0-9._~/-]*)?",
+    re.IGNORECASE | re.ASCII,
+)
+# As botocore takes it: a host's label, but not of digits alone.
+_REGION = rf"(?=[0-9]*[a-z-]){_LABEL}"
+B2_HOST = re.compile(rf"s3\.({_REGION})\.backblazeb2\.com")
+
+
 def url(text: str) -> str:
     """Accept https anywhere, plain http on this machine only; no user, query or fragment."""
     try:
         parts = urllib.parse.urlsplit(text)
-        host, _ = parts.hostname, parts.port
+        host, _ = parts.hostname or "", parts.port
+        if not _URL.fullmatch(text):
+            raise ValueError
     except ValueError:
-        raise ValueError("is not a URL") from None
-    if not host or parts.scheme not in {"http", "https"}:
-        raise ValueError("is not a URL like https://host")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("may hold a scheme, a host, a port and a path, and nothing else")
+        raise ValueError("is not a URL like https://host (a port and a path may follow)") from None
     if parts.scheme == "http" and not _is_this_machine(host):
         raise ValueError("must begin with https:// (plain http only to this machine)")
     return text.rstrip("/")
@@ -69,7 +85,7 @@ def b2_endpoint(text: str) -> str:
     if urllib.parse.urlsplit(whole).path:
         raise ValueError("must be the host alone, without a path: https://s3.<region>.backblazeb2.com")
     host = urllib.parse.urlsplit(whole).hostname or ""
-    if host.endswith("backblazeb2.com") and not re.fullmatch(r"s3\.[a-z0-9-]+\.backblazeb2\.com", host):
+    if f".{host}".endswith(".backblazeb2.com") and not B2_HOST.fullmatch(host):
         raise ValueError(
             "must be s3.<region>.backblazeb2.com, as the bucket's page shows it, without the bucket"
         )
@@ -85,7 +101,7 @@ def _matching(pattern: str, otherwise: str) -> Callable[[str], str]:
     return parse
 
 
-region = _matching(r"[a-z0-9-]+", "is not a region like us-west-004")
+region = _matching(_REGION, "is not a region like us-west-004")
 bucket = _matching(
     r"[A-Za-z0-9][A-Za-z0-9.-]{1,61}[A-Za-z0-9]", "is not a bucket's name (not its id, not a URL)"
 )
@@ -113,7 +129,9 @@ def prefix(text: str) -> str:
 
 def snapshot_uri(text: str) -> str:
     scheme, separator, rest = text.partition("://")
-    if separator and (scheme != "s3" or not re.fullmatch(r"[^/]+/.*[^/]", rest)):
+    if separator and (scheme != "s3" or not re.fullmatch(r"[A-Za-z0-9._-]+/.*[^/]", rest)):
+        raise ValueError("is neither a path nor s3://bucket/key")
+    if "\0" in text or (text.startswith("s3:") and not separator):
         raise ValueError("is neither a path nor s3://bucket/key")
     if not separator and text.endswith("/"):
         raise ValueError("names a folder: add the file's name")

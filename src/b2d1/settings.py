@@ -6,7 +6,6 @@ dictionary in a test. No value of a setting ever appears in a problem, and no se
 
 import dataclasses
 import difflib
-import re
 import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -75,6 +74,7 @@ class Settings:
         An empty value counts as none. Raises SettingsError with every problem there is.
         """
         read = _Reader(env)
+        del env  # a traceback that shows local variables must not show this one
         settings = cls(
             b2=_b2_settings(read) if b2 else None,
             d1=_d1_settings(read) if d1 else None,
@@ -98,7 +98,7 @@ class _Reader:
         self.problems: list[str] = []
 
     def optional(self, name: str, parse: Callable[[str], Any] = str) -> Any:
-        text = self._text(name)
+        name, text = self._given(name)
         if not text:
             return None
         try:
@@ -121,12 +121,13 @@ class _Reader:
             self.problems.append(f"{name} is not set{self._lookalike(name)}")
         return value
 
-    def _text(self, name: str) -> str:
-        alias = ALIASES.get(name)
-        text, other = self.env.get(name, ""), self.env.get(alias, "") if alias else ""
+    def _given(self, name: str) -> tuple[str, str]:
+        """Return a setting's text, and the name it was given under: its own or the alias."""
+        alias = ALIASES.get(name, name)
+        text, other = self.env.get(name, ""), self.env.get(alias, "")
         if text and other and text != other:
             self.problems.append(f"{name} and {alias} are both set and differ: keep one")
-        return text or other
+        return (name, text) if text or not other else (alias, other)
 
     def _lookalike(self, name: str) -> str:
         candidates = [key for key in self.env if key not in NAMES]
@@ -142,10 +143,7 @@ def _b2_settings(read: _Reader) -> B2Settings:
     endpoint = read.required("B2_ENDPOINT", values.b2_endpoint)
     region = read.optional("B2_REGION", values.region)
     if endpoint and not region:
-        derived = re.fullmatch(
-            r"s3\.([a-z0-9-]+)\.backblazeb2\.com", urllib.parse.urlsplit(endpoint).hostname or ""
-        )
-        if derived:
+        if derived := values.B2_HOST.fullmatch(urllib.parse.urlsplit(endpoint).hostname or ""):
             region = derived[1]
         elif "B2_REGION" not in " ".join(read.problems):
             read.problems.append("B2_REGION is not set, and B2_ENDPOINT is not s3.<region>.backblazeb2.com")
