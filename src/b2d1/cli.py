@@ -6,10 +6,9 @@ Data goes to stdout, everything else to stderr.
 import contextlib
 import dataclasses
 import functools
-import json
 import os
+import sys
 from collections.abc import Callable, Iterator
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +18,7 @@ from b2d1 import __version__, migrations, setting_values
 from b2d1.b2 import Bucket
 from b2d1.d1 import Database
 from b2d1.diff import changes
-from b2d1.errors import B2D1Error
+from b2d1.errors import B2D1Error, UsageError
 from b2d1.inventory import InventoryWriter
 from b2d1.inventory_reader import InventoryFile, InventoryListing
 from b2d1.listing import Listing
@@ -28,7 +27,9 @@ from b2d1.retry import Retrying
 from b2d1.run_folder import run_folder
 from b2d1.settings import B2Settings, D1Settings, Settings
 from b2d1.sync import Job, Source, sync
-from b2d1.terminal import log_to_stderr, progress, summary
+from b2d1.terminal import ListingProgress, Stdout, log_to_stderr, one_line, summary
+
+stdout = Stdout()
 
 
 class Runner(click.Group):
@@ -45,12 +46,16 @@ class Runner(click.Group):
             ctx.exit(error.exit_code)
 
 
-@click.group(cls=Runner, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Runner,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; 1 unexpected; 2 settings, usage or input; 3 B2; 4 D1; 5 a guard refused.",
+)
 @click.version_option(__version__, prog_name="b2d1", message="%(prog)s %(version)s")
 def main() -> None:
     """Keep a Cloudflare D1 table in step with a Backblaze B2 bucket.
 
-    Settings come from the environment; README.md lists them.
+    Settings come from the environment; README.md lists them. Data goes to stdout, everything else to stderr.
     """
 
 
@@ -64,31 +69,58 @@ def _verbose_option(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def _snapshot_option(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    try:
-        return value and setting_values.snapshot_uri(value)
-    except ValueError as error:
-        raise click.BadParameter(f"it {error}") from None
+def _checked(parse: Callable[[str], str]) -> Callable[..., str | None]:
+    """Check an option as the setting of the same meaning is checked."""
+
+    def callback(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+        try:
+            return None if value is None else parse(value.encode().decode())
+        except UnicodeEncodeError:
+            raise click.BadParameter("it is not valid UTF-8") from None
+        except ValueError as error:
+            raise click.BadParameter(f"it {error}") from None
+
+    return callback
+
+
+def _snapshot_uri(text: str) -> str:
+    if not text:
+        raise ValueError("is empty")
+    return setting_values.snapshot_uri(text)
 
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Print the SQL, write nothing.")
 adopt_option = click.option("--adopt", is_flag=True, help="Write although the table shares no key with this.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead.")
-prefix_option = click.option("--prefix", metavar="P", help="List only keys that begin so.")
+prefix_option = click.option(
+    "--prefix",
+    metavar="P",
+    callback=_checked(setting_values.prefix),
+    help="List only keys that begin with P, whatever B2_PREFIX says.",
+)
+snapshot_option = click.option(
+    "--snapshot",
+    metavar="URI",
+    callback=_checked(_snapshot_uri),
+    help="Keep the inventory at this path or s3://bucket/key, whatever SNAPSHOT_URI says.",
+)
 FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
 
 @main.command("sync")
 @dry_run_option
 @prefix_option
-@click.option("--snapshot", metavar="URI", callback=_snapshot_option, help="Keep the inventory here.")
+@snapshot_option
 @adopt_option
 @json_option
 @_verbose_option
 def sync_command(
     *, dry_run: bool, prefix: str | None, snapshot: str | None, adopt: bool, as_json: bool
 ) -> None:
-    """List the bucket and insert what the table lacks: all of it, or nothing."""
+    """List the bucket and insert what the table lacks.
+
+    All of it, or nothing: rows are written only when the listing is proven whole.
+    """
     settings = _settings()
     job = Job.of(settings, dry_run=dry_run, adopt=adopt, prefix=prefix, snapshot_uri=snapshot)
     _sync(_listing(settings, prefix), settings, job, as_json=as_json)
@@ -98,16 +130,17 @@ def sync_command(
 @prefix_option
 @_verbose_option
 def inventory(prefix: str | None) -> None:
-    """List the bucket and print its inventory as JSON, one object a line."""
+    """List the bucket and print its inventory as JSON.
+
+    One object a line. The closing ]} is printed only when the listing is proven whole.
+    """
     listing = _listing(_settings(d1=False), prefix)
-    out = click.get_binary_stream("stdout")
-    writer = InventoryWriter(out, listing.bucket, listing.prefix, listing.list_mode)
-    with progress() as show:
+    with ListingProgress(printing=True) as progress:
+        writer = InventoryWriter(stdout, listing.bucket, listing.prefix, listing.list_mode)
         for objects in listing:
             writer.add(objects)
-            show(listing.discovered, None)
+            progress.show(listing.discovered)
     writer.close()
-    out.flush()
     if error := left_out(listing.unidentified, listing.bucket):
         raise error
 
@@ -119,7 +152,10 @@ def inventory(prefix: str | None) -> None:
 @json_option
 @_verbose_option
 def ingest(*, file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
-    """Insert what the table lacks of an inventory FILE (default: stdin)."""
+    """Insert what the table lacks of the inventory in FILE.
+
+    FILE is what `b2d1 inventory` prints, gzipped or not; stdin if it is - or left out.
+    """
     settings = _settings(b2=False)
     job = dataclasses.replace(Job.of(settings, dry_run=dry_run, adopt=adopt), snapshot_uri=None)
     with run_folder() as folder, _inventory(file, folder) as source:
@@ -132,31 +168,42 @@ def ingest(*, file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
 def migrate(*, dry_run: bool) -> None:
     """Apply the migrations that the database does not record yet."""
     settings = _settings(b2=False)
-    database = _database(settings)
+    database = Database(cast("D1Settings", settings.d1), Retrying())
     database.resolve()
     due = migrations.pending(database, migrations.shipped())
     for migration in due:
         if dry_run or settings.dry_run:
-            click.echo(f"-- {migration.name}\n{migration.sql}")
+            stdout.line(f"-- {migration.name}\n{migration.sql}")
         else:
             migrations.apply(database, migration)
-            click.echo(f"applied {migration.name}")
+            stdout.line(f"applied {migration.name}")
     if not due:
-        click.echo("nothing to do: every migration is applied")
+        comment = "-- " if dry_run or settings.dry_run else ""
+        stdout.line(f"{comment}nothing to do: every migration is applied")
 
 
 @main.command()
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
 def diff(old: str, new: str) -> None:
-    """Print what changed from inventory OLD to inventory NEW, a line for each key, and the totals."""
+    """Print what changed from inventory OLD to inventory NEW.
+
+    A line for each key that was added, replaced or is gone, and the totals.
+    """
+    if old == new == "-":
+        raise click.UsageError("Only one of OLD and NEW can be stdin.")
     counts = {"added": 0, "replaced": 0, "gone": 0}
     with run_folder() as folder, _inventory(old, folder) as before, _inventory(new, folder) as after:
+        if before.list_mode != after.list_mode:
+            raise UsageError(
+                f"OLD is an inventory in list mode {before.list_mode}, NEW one in {after.list_mode}",
+                doing="comparing inventories",
+                hint="Their file_ids have nothing in common. List the bucket anew in the other B2_LIST_MODE.",
+            )
         for change in changes(before.objects(), after.objects()):
             counts[change.kind] += 1
-            key = change.key if change.key.isprintable() else json.dumps(change.key)
-            click.echo(f"{change.kind:<8} {key}")
-    click.echo(", ".join(f"{count:,} {kind}" for kind, count in counts.items()))
+            stdout.line(f"{change.kind:<8} {one_line(change.key)}")
+    stdout.line(", ".join(f"{count:,} {kind}" for kind, count in counts.items()))
 
 
 def _settings(*, b2: bool = True, d1: bool = True) -> Settings:
@@ -171,30 +218,31 @@ def _listing(settings: Settings, prefix: str | None) -> Listing:
     return Listing(Bucket(b2 if prefix is None else dataclasses.replace(b2, prefix=prefix), Retrying()))
 
 
-def _database(settings: Settings) -> Database:
-    return Database(cast("D1Settings", settings.d1), Retrying())
-
-
 @contextlib.contextmanager
 def _inventory(file: str, folder: Path) -> Iterator[InventoryListing]:
+    if file == "-" and sys.stdin is None:
+        raise UsageError("stdin is closed", hint="Name a file.")
     with click.open_file(file, "rb") as stream:
-        listing = InventoryListing(
-            InventoryFile(cast("BufferedReader", stream), "from stdin" if file == "-" else file), folder
-        )
+        listing = InventoryListing(InventoryFile(stream, "from stdin" if file == "-" else file), folder)
     with contextlib.closing(listing):
         yield listing
 
 
 def _sync(source: Source, settings: Settings, job: Job, *, as_json: bool) -> None:
-    def write_sql(statement: str) -> None:
-        if not as_json:
-            click.echo(statement)
+    with ListingProgress() as progress:
 
-    with progress() as show:
-        report = sync(source, _database(settings), job, Retrying(), progress=show, write_sql=write_sql)
+        def write_sql(statement: str) -> None:
+            progress.hide()
+            if not as_json:
+                stdout.line(statement)
+
+        database = Database(cast("D1Settings", settings.d1), Retrying())
+        report = sync(source, database, job, Retrying(), progress=progress.show, write_sql=write_sql)
     if as_json:
-        click.echo(report.as_json())
+        stdout.line(report.as_json())
+    elif report.dry_run:
+        click.echo(summary(report), err=True)
     else:
-        click.echo(summary(report), err=report.dry_run)
+        stdout.line(summary(report))
     if error := report.shortfall():
         raise error

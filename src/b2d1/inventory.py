@@ -6,17 +6,23 @@ The same objects give the same bytes, so that its SHA-256 names a listing: `b2d1
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import Protocol
 
 from b2d1.media import ListMode, MediaObject
 
 _quote = json.encoder.encode_basestring  # the C function behind json.dumps(…, ensure_ascii=False)
 
 
-class InventoryWriter:
-    """Writes an inventory as its objects come, to a binary file or, with None, only to its digest."""
+class Sink(Protocol):
+    """What takes all the bytes it is given, or raises."""
 
-    def __init__(self, out: BinaryIO | None, bucket: str, prefix: str, list_mode: ListMode) -> None:
+    def write(self, data: bytes, /) -> object: ...
+
+
+class InventoryWriter:
+    """Writes an inventory as its objects come, to a sink or, with None, only to its digest."""
+
+    def __init__(self, out: Sink | None, bucket: str, prefix: str, list_mode: ListMode) -> None:
         self._out = out
         self._hash = hashlib.sha256()
         self._between = "\n"

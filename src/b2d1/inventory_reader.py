@@ -3,8 +3,8 @@
 Also one of the original scripts, which has `objects` and nothing else.
 """
 
+import contextlib
 import gzip
-import io
 import itertools
 import sqlite3
 import zlib
@@ -13,50 +13,49 @@ from pathlib import Path
 from typing import Any
 
 from b2d1.errors import InventoryError
-from b2d1.json_stream import JsonStream
-from b2d1.media import ListMode, MediaObject, fault_in
+from b2d1.json_stream import Bytes, JsonStream
+from b2d1.media import MAX_KEY_BYTES, ListMode, MediaObject, fault_in
 
 BATCH = 1000
-GZIP_MAGIC = b"\x1f\x8b"
+GZIP_BEGINS = b"\x1f"  # as no JSON does
 REQUIRED = {"key": str, "size": int, "file_id": str}
 OPTIONAL = {"etag": str, "last_modified": str}
-HEADER = {"bucket": str, "prefix": str, "list_mode": str}
+HEADER = {"bucket", "prefix", "list_mode"}
 
 
 class InventoryFile:
-    """An inventory in a buffered binary stream, gzipped or not; iterating yields its objects in its order.
+    """An inventory in a binary stream, gzipped or not; iterating yields its objects in its order, once.
 
     `header` holds what stands beside `objects`, and is whole when the iteration has ended. Raises
     InventoryError for whatever is not an inventory.
     """
 
-    def __init__(self, stream: io.BufferedReader, name: str) -> None:
+    def __init__(self, stream: Bytes, name: str) -> None:
         self.header: dict[str, str] = {}
         self.name = name
-        zipped = stream.peek(2)[:2] == GZIP_MAGIC
-        self._json = JsonStream(gzip.GzipFile(fileobj=stream) if zipped else stream)
+        self._stream = stream
 
     def __iter__(self) -> Iterator[MediaObject]:
         try:
-            yield from self._document()
-        except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            yield from self._document(JsonStream(_unzipped(self._stream)))
+        except (ValueError, EOFError, zlib.error, OSError) as error:
             raise InventoryError(
                 str(error),
                 doing=f"reading inventory {self.name}",
                 hint="An inventory is what `b2d1 inventory` prints. Nothing was written.",
             ) from error
 
-    def _document(self) -> Iterator[MediaObject]:
-        read, names = self._json, set[str]()
+    def _document(self, read: JsonStream) -> Iterator[MediaObject]:
+        names = set[str]()
         mark = read.take("{")
         while mark != "}" and not (mark == "{" and read.peek() == "}"):
             name = read.value()
             if not isinstance(name, str) or name in names:
-                raise read.fault(f"{name!r} stands", "a new name")
+                raise read.fault(f"{name!r:.80} stands", "a new name")
             names.add(name)
             read.take(":")
             if name == "objects":
-                yield from self._objects()
+                yield from self._objects(read)
             else:
                 self._keep(name, read.value())
             mark = read.take(",}")
@@ -65,8 +64,7 @@ class InventoryFile:
         if read.peek():
             raise read.fault("more stands", "the end")
 
-    def _objects(self) -> Iterator[MediaObject]:
-        read = self._json
+    def _objects(self, read: JsonStream) -> Iterator[MediaObject]:
         mark = read.take("[")
         if read.peek() == "]":
             mark = read.take("]")
@@ -75,20 +73,48 @@ class InventoryFile:
                 return
             read.peek()
             place = f"object {number:,} (line {read.line:,})"
-            yield _media(read.value(), place)
+            yield _media(read.value(f"object {number:,}"), place)
             mark = read.take(",]")
 
     def _keep(self, name: str, value: Any) -> None:
         if name in HEADER:
-            if not isinstance(value, str) or (name == "list_mode" and value not in {"objects", "versions"}):
-                raise ValueError(f"its {name} is not one")
+            if not _is_text(value):
+                raise ValueError(f"its {name} is no text")
+            if name == "list_mode" and value not in {"objects", "versions"}:
+                raise ValueError("its list_mode is neither objects nor versions")
             self.header[name] = value
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether a header's value is one that a bucket's name or the beginning of a key could be."""
+    try:
+        return isinstance(value, str) and len(value.encode()) <= MAX_KEY_BYTES and "\0" not in value
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write and UTF-8 cannot
+        return False
+
+
+class _Again:
+    """A stream with its first byte put back."""
+
+    def __init__(self, first: bytes, stream: Bytes) -> None:
+        self._first = first
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        first, self._first = self._first, b""
+        return first + self._stream.read(size - len(first))
+
+
+def _unzipped(stream: Bytes) -> Bytes:
+    first = stream.read(1)
+    again: Any = _Again(first, stream)
+    return gzip.GzipFile(fileobj=again) if first == GZIP_BEGINS else again
 
 
 def _media(entry: Any, place: str) -> MediaObject:
     """Make an entry a MediaObject; ValueError names what is wrong with it, and where."""
     if not isinstance(entry, dict):
-        raise ValueError(f"{place} is none")  # noqa: TRY004  # the document's fault, not the program's
+        raise ValueError(f"{place} is no JSON object")  # noqa: TRY004  # the document's fault, not ours
     if lacking := [name for name in REQUIRED if entry.get(name) is None]:
         raise ValueError(f"{place} has no {' and no '.join(lacking)}")
     for name, kind in (REQUIRED | OPTIONAL).items():
@@ -104,6 +130,18 @@ def _media(entry: Any, place: str) -> MediaObject:
     return media
 
 
+_numbers = itertools.count(1)
+
+
+@contextlib.contextmanager
+def _disk_faults() -> Iterator[None]:
+    """Let SQLite fail as any writing to a disk does, by OSError."""
+    try:
+        yield
+    except sqlite3.OperationalError as failure:
+        raise OSError(f"SQLite: {failure}") from failure
+
+
 class InventoryListing:
     """An inventory file's objects as a bucket would list them: in byte order of their keys, each once.
 
@@ -117,10 +155,15 @@ class InventoryListing:
 
     def __init__(self, file: InventoryFile, folder: Path) -> None:
         self._name = file.name
-        self._database = sqlite3.connect(folder / f"inventory-{id(self)}.sqlite3")
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("CREATE TABLE object (key, size, last_modified, etag, file_id)")
-        self._database.executemany("INSERT INTO object VALUES (?, ?, ?, ?, ?)", file)
+        self._database = sqlite3.connect(folder / f"inventory-{next(_numbers)}.sqlite3")
+        try:
+            with _disk_faults():
+                self._database.execute("PRAGMA journal_mode = OFF")
+                self._database.execute("CREATE TABLE object (key, size, last_modified, etag, file_id)")
+                self._database.executemany("INSERT INTO object VALUES (?, ?, ?, ?, ?)", file)
+        except BaseException:
+            self.close()
+            raise
         self.bucket = file.header.get("bucket", "")
         self.prefix = file.header.get("prefix", "")
         self.list_mode: ListMode = "versions" if file.header.get("list_mode") == "versions" else "objects"
@@ -129,9 +172,7 @@ class InventoryListing:
     def objects(self) -> Iterator[MediaObject]:
         """Yield the objects; one that is there twice with different figures is a fault."""
         before = None
-        # SQLite compares texts by their bytes.
-        for row in self._database.execute("SELECT * FROM object ORDER BY key, file_id"):
-            media = MediaObject._make(row)
+        for media in map(MediaObject._make, self._sorted()):
             if before is None or (before.key, before.file_id) != (media.key, media.file_id):
                 self.discovered += 1
                 yield media
@@ -141,6 +182,11 @@ class InventoryListing:
                     doing=f"reading inventory {self._name}",
                 )
             before = media
+
+    def _sorted(self) -> Iterator[tuple[Any, ...]]:
+        with _disk_faults():
+            # SQLite compares texts by their bytes.
+            yield from self._database.execute("SELECT * FROM object ORDER BY key, file_id, last_modified")
 
     def __iter__(self) -> Iterator[list[MediaObject]]:
         objects = self.objects()

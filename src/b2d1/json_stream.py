@@ -9,8 +9,15 @@ READ_BYTES = 262_144
 # One value is held whole; an inventory's objects are some 2 kB at the most.
 MAX_VALUE_CHARS = 1_000_000
 
-_decode = json.JSONDecoder().raw_decode
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")  # though Python would read NaN and Infinity
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse).raw_decode
 _SPACE = re.compile(r"[ \t\n\r]*")
+# What a number may go on with: the 1 that ends what is read so far may be the beginning of 1.5 or 1e3.
+_MAY_GO_ON = re.compile(r"[-+.0-9eE]*\Z")
 
 
 class Bytes(Protocol):
@@ -27,13 +34,16 @@ class JsonStream:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._text = ""
         self._at = 0
-        self._lines_before = 0
+        self._line = 1
+        self._line_is_of = 0
         self._ended = False
 
     @property
     def line(self) -> int:
         """Tell the line that is being read, counted from 1."""
-        return self._lines_before + self._text.count("\n", 0, self._at) + 1
+        self._line += self._text.count("\n", self._line_is_of, self._at)
+        self._line_is_of = self._at
+        return self._line
 
     def peek(self) -> str:
         """Return the next character that is no white space, or "" at the end; it stays unread."""
@@ -51,20 +61,26 @@ class JsonStream:
         self._at += 1
         return mark
 
-    def value(self) -> Any:
-        """Read one value of any kind."""
+    def value(self, expected: str = "one") -> Any:
+        """Read one value of any kind; `expected` names it in a fault."""
         self.peek()
         while True:
+            fault: Exception | None = None
+            value, end = None, len(self._text)
             try:
                 value, end = _decode(self._text, self._at)
             except (ValueError, RecursionError) as error:
-                if len(self._text) - self._at > MAX_VALUE_CHARS or not self._read_more():
-                    raise self.fault("no JSON value stands", "one") from error
-                continue
-            # A number may go on in what is not read yet.
-            if end < len(self._text) or not self._read_more():
-                self._at = end
-                return value
+                fault = error
+            if fault or _MAY_GO_ON.match(self._text, end):
+                if len(self._text) - self._at > MAX_VALUE_CHARS:
+                    most = f"no JSON value of up to {MAX_VALUE_CHARS:,} characters"
+                    raise self.fault(f"{most} stands", expected) from fault
+                if self._read_more():
+                    continue
+            if fault:
+                raise self.fault("no whole JSON value stands", expected) from fault
+            self._at = end
+            return value
 
     def fault(self, found: str, expected: str) -> ValueError:
         """Describe what is wrong at this place."""
@@ -78,9 +94,10 @@ class JsonStream:
         self._ended = not data
         try:
             text = self._decoder.decode(data, final=self._ended)
-        except UnicodeDecodeError:
-            raise ValueError(f"after line {self.line:,}: the text is not UTF-8") from None
-        self._lines_before += self._text.count("\n", 0, self._at)
+        except UnicodeDecodeError as error:
+            line = self.line + self._text.count("\n", self._at) + error.object.count(b"\n", 0, error.start)
+            raise ValueError(f"line {line:,}: the text is not UTF-8") from None
+        self._line = self.line
         self._text = self._text[self._at :] + text
-        self._at = 0
+        self._at = self._line_is_of = 0
         return bool(text) or self._read_more()

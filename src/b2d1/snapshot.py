@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -16,12 +17,14 @@ from typing import IO, Any
 
 import boto3.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError  # noqa: A004
 
 from b2d1.errors import Retry, SnapshotError
 from b2d1.report import SnapshotReport
-from b2d1.retry import Retrying
+from b2d1.retry import Deadline, Retrying, retry_after_seconds
 
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 60.0
 DIGEST_NAME = "b2d1-sha256"  # in the S3 object's metadata: the digest of the inventory before compression
 TRY_AGAIN_STATUS = {408, 429, 500, 502, 503, 504}
 
@@ -35,10 +38,11 @@ def keep(document: Path, sha256: str, uri: str, retrying: Retrying) -> SnapshotR
         if uri.startswith("s3://"):
             changed = _keep_in_s3(document, sha256, uri, retrying)
         else:
-            changed = _keep_at_path(document, sha256, Path(uri))
+            changed = _keep_at_path(document, sha256, uri)
     except OSError as failure:
+        said = failure.strerror or str(failure)
         raise SnapshotError(
-            failure.strerror or str(failure),
+            f"{said}: {failure.filename}" if failure.filename else said,
             doing=f"keeping the snapshot at {uri}",
             hint="SNAPSHOT_URI, or --snapshot, must name a file that this user may write.",
         ) from failure
@@ -48,20 +52,23 @@ def keep(document: Path, sha256: str, uri: str, retrying: Retrying) -> SnapshotR
     return SnapshotReport(uri, sha256, changed)
 
 
-def _keep_at_path(document: Path, sha256: str, path: Path) -> bool:
-    path = path.resolve()
-    if _digest(path) == sha256:
-        return False
+def _keep_at_path(document: Path, sha256: str, uri: str) -> bool:
+    path, zipped = Path(os.path.realpath(uri)), uri.endswith(".gz")
+    before = path.stat() if path.exists() else None
+    if before:
+        # A folder cannot be replaced, a device must not be, and a pipe would have us wait.
+        if not stat.S_ISREG(before.st_mode):
+            raise OSError("it is no ordinary file")
+        if _digest(path, zipped=zipped) == sha256:
+            return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".b2d1-", delete=False) as new:
         try:
-            _copy(document, new, zipped=path.suffix == ".gz")
+            _copy(document, new, zipped=zipped)
             new.flush()
             os.fsync(new.fileno())
-            # A temporary file is its owner's alone; a snapshot is as readable as any file made here.
-            umask = os.umask(0)
-            os.umask(umask)
-            os.fchmod(new.fileno(), 0o666 & ~umask)
+            # A temporary file is its owner's alone; a snapshot is as readable as it was, or as any new file.
+            os.fchmod(new.fileno(), stat.S_IMODE(before.st_mode) if before else 0o666 & ~_umask())
             Path(new.name).replace(path)
         except BaseException:
             Path(new.name).unlink()
@@ -69,10 +76,16 @@ def _keep_at_path(document: Path, sha256: str, path: Path) -> bool:
     return True
 
 
-def _digest(path: Path) -> str | None:
-    """Compute the digest of the inventory at a path; None when there is none that can be read."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    with suppress(FileNotFoundError, EOFError, zlib.error, gzip.BadGzipFile), opened(path, "rb") as file:
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def _digest(path: Path, *, zipped: bool) -> str | None:
+    """Compute the digest of the inventory in a file; None when it holds none."""
+    opened = gzip.open if zipped else open
+    with suppress(EOFError, zlib.error, gzip.BadGzipFile), opened(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
     return None
 
@@ -89,8 +102,7 @@ def _copy(document: Path, target: IO[bytes], *, zipped: bool) -> None:
 
 def _keep_in_s3(document: Path, sha256: str, uri: str, retrying: Retrying) -> bool:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    config = Config(retries={"total_max_attempts": 1})
-    client: Any = boto3.session.Session().client("s3", config=config)
+    client = _call(lambda: _client(retrying.deadline), retrying)
     head = _call(lambda: client.head_object(Bucket=bucket, Key=key), retrying, absent={403, 404})
     if head and head["Metadata"].get(DIGEST_NAME) == sha256:
         return False
@@ -111,6 +123,15 @@ def _keep_in_s3(document: Path, sha256: str, uri: str, retrying: Retrying) -> bo
     return True
 
 
+def _client(deadline: Deadline) -> Any:
+    config = Config(
+        retries={"total_max_attempts": 1},
+        connect_timeout=deadline.timeout(CONNECT_TIMEOUT),
+        read_timeout=deadline.timeout(READ_TIMEOUT),
+    )
+    return boto3.session.Session().client("s3", config=config)
+
+
 def _call(request: Callable[[], Any], retrying: Retrying, absent: Iterable[int] = ()) -> Any:
     """Make a request of S3, again where that may help; None where its status says that nothing is there.
 
@@ -122,19 +143,24 @@ def _call(request: Callable[[], Any], retrying: Retrying, absent: Iterable[int] 
             return request()
         except ClientError as failure:
             answer: Any = failure.response
-            status = answer["ResponseMetadata"].get("HTTPStatusCode", 0)
+            about = answer["ResponseMetadata"]
+            status = about.get("HTTPStatusCode", 0)
             if status in absent:
                 return None
             raise SnapshotError(
                 f"S3 answered {status} {answer['Error'].get('Code')}: {answer['Error'].get('Message')}",
                 hint="The role needs s3:GetObject and s3:PutObject there, and the bucket must exist.",
                 retry=Retry.SOON if status in TRY_AGAIN_STATUS else Retry.NEVER,
+                retry_after=retry_after_seconds(about.get("HTTPHeaders", {}).get("retry-after")),
             ) from failure
-        except BotoCoreError as failure:
+        except (HTTPClientError, ConnectionError) as failure:
+            raise SnapshotError(
+                str(failure), hint="Is S3, of that region, reachable from here?", retry=Retry.SOON
+            ) from failure
+        except (BotoCoreError, ValueError) as failure:  # ValueError: an endpoint that is none
             raise SnapshotError(
                 str(failure),
                 hint="AWS credentials and a region come from this user's or this role's own configuration.",
-                retry=Retry.SOON if isinstance(failure, HTTPClientError) else Retry.NEVER,
             ) from failure
 
     return retrying.call(attempt)

@@ -1,13 +1,16 @@
 """What the runner shows a person: log lines and progress on stderr, and the summary of a run."""
 
 import contextlib
+import json
 import logging
-from collections.abc import Callable, Iterator
+import sys
+from typing import Self
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from b2d1.errors import B2D1Error
 from b2d1.report import SyncReport
 
 stderr = Console(stderr=True, highlight=False)
@@ -15,7 +18,7 @@ stderr = Console(stderr=True, highlight=False)
 
 def summary(report: SyncReport) -> str:
     """Tell a run's figures in a few lines, under the report's own names."""
-    source = f"{report.bucket or 'inventory'}/{report.prefix}"
+    source = one_line(f"{report.bucket or 'inventory'}/{report.prefix}")
     lines = [
         f"{source} -> {report.database_name or 'database'} {report.database_id}",
         f"discovered {report.discovered}, known {report.known}, new {report.new}",
@@ -41,25 +44,72 @@ def summary(report: SyncReport) -> str:
         lines.append(f"key_order {report.key_order}")
     if report.bookmark:
         lines.append(f"bookmark {report.bookmark} (before this run)")
-    if report.snapshot:
-        lines.append(
-            f"snapshot {report.snapshot.uri} {'written' if report.snapshot.changed else 'unchanged'}"
-        )
+    if kept := report.snapshot:
+        lines.append(f"snapshot {one_line(kept.uri)} {'written' if kept.changed else 'unchanged'}")
     return "\n".join(lines)
 
 
-@contextlib.contextmanager
-def progress() -> Iterator[Callable[[int, int | None], None]]:
-    """Show how far the listing is, on a terminal only."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
-        task = bar.add_task("listing")
+class Stdout:
+    """Where data goes: in UTF-8 whatever the locale, and at once."""
 
-        def show(listed: int, new: int | None) -> None:
-            found = "" if new is None else f", {new:,} new"
-            bar.update(task, description=f"{listed:,} objects listed{found}")
+    def write(self, data: bytes) -> None:
+        """Write all of it; raises B2D1Error, or BrokenPipeError when whoever read it went away."""
+        if sys.stdout is None:
+            raise B2D1Error("stdout is closed")
+        try:
+            rest = memoryview(data)
+            while rest:  # unbuffered, as under PYTHONUNBUFFERED, it may take only a part
+                rest = rest[sys.stdout.buffer.write(rest) :]
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as failure:
+            with contextlib.suppress(OSError):
+                sys.stdout.close()  # or Python would try again at its end, and exit with 120
+            raise B2D1Error(failure.strerror or str(failure), doing="writing to stdout") from failure
 
-        yield show
+    def line(self, text: str) -> None:
+        """Write a line."""
+        self.write(f"{text}\n".encode())
+
+
+class ListingProgress:
+    """Shows on stderr how far the listing is, for as long as a `with` block, if that is a terminal.
+
+    Not while `printing` data to a terminal: it would be on the same one.
+    """
+
+    def __init__(self, *, printing: bool = False) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        # isatty too: FORCE_COLOR makes rich take any file for a terminal.
+        shown = stderr.is_terminal and stderr.file.isatty()
+        shown = shown and not (printing and sys.stdout and sys.stdout.isatty())
+        # rich would redirect what is printed to stdout to the terminal, even if stdout is a file.
+        self._bar = Progress(
+            *columns, console=stderr, transient=True, disable=not shown, redirect_stdout=False
+        )
+        self._task = self._bar.add_task("listing")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hide()
+
+    def show(self, listed: int, new: int | None = None) -> None:
+        """Show so many objects listed, and so many of them new."""
+        found = "" if new is None else f", {new:,} new"
+        self._bar.update(self._task, description=f"{listed:,} objects listed{found}")
+
+    def hide(self) -> None:
+        """Take the bar away, for good: data follows, perhaps on the same terminal."""
+        self._bar.stop()
+
+
+def one_line(text: str) -> str:
+    """Write a text so that it stays on its line, and does nothing to a terminal: as it is, or as JSON."""
+    return text if text.isprintable() and text[:1] != '"' else json.dumps(text)
 
 
 class _TerminalHandler(logging.Handler):
