@@ -1,5 +1,6 @@
 """What the tests share: the embedded bucket and database, a clock that never waits, and no other network."""
 
+import contextlib
 import dataclasses
 import socket
 from collections.abc import Callable, Iterator
@@ -120,7 +121,7 @@ class Stack:
 
     def rows(self, columns: str = "b2_key, b2_file_id, size, etag, media_uid") -> list[tuple[Any, ...]]:
         """Read the table behind the server's back."""
-        with self.d1.connect() as connection:
+        with contextlib.closing(self.d1.connect()) as connection:
             return connection.execute(f"SELECT {columns} FROM media_assets ORDER BY id").fetchall()
 
 

@@ -288,22 +288,40 @@ def test_no_variable_of_the_process_changes_how_b2_is_spoken_to(
     assert "somebody" not in server.asked[0].headers["User-Agent"]
 
 
-def test_nothing_in_a_home_folder_is_read(server: PageServer, tmp_path: Path) -> None:
+HOSTILE_CONFIG = f"""\
+[default]
+region = eu-central-1
+endpoint_url = {DEAD}
+max_attempts = none
+retry_mode = forever
+ca_bundle = /nowhere
+use_fips_endpoint = true
+s3 =
+    addressing_style = virtual
+    payload_signing_enabled = true
+    use_accelerate_endpoint = true
+    signature_version = s3
+"""
+HOSTILE_CREDENTIALS = "[default]\naws_access_key_id = AKIASOMEBODYELSE\naws_secret_access_key = other\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "credentials"),
+    [
+        pytest.param(HOSTILE_CONFIG, HOSTILE_CREDENTIALS, id="somebody else's"),
+        pytest.param("[default\nregion", "no credentials at all", id="malformed"),
+    ],
+)
+def test_nothing_in_a_home_folder_is_read(
+    server: PageServer, tmp_path: Path, config: str, credentials: str
+) -> None:
     """A hostile ~/.aws (configuration, credentials, models of its own) and a ~/.netrc are left alone."""
-    aws = tmp_path / ".aws"
-    models = aws / "models/s3/2006-03-01"
+    models = tmp_path / ".aws/models/s3/2006-03-01"
     models.mkdir(parents=True)
     (models / "service-2.json").write_text("{}")
     (models / "endpoint-rule-set-1.json").write_text("{}")
-    (aws / "credentials").write_text(
-        "[default]\naws_access_key_id = AKIASOMEBODYELSE\naws_secret_access_key = other\n"
-    )
-    (aws / "config").write_text(
-        f"[default]\nregion = eu-central-1\nendpoint_url = {DEAD}\nmax_attempts = none\nca_bundle = /no\n"
-        "retry_mode = forever\nrequest_checksum_calculation = when_required\nuse_fips_endpoint = true\n"
-        "s3 =\n    addressing_style = virtual\n    payload_signing_enabled = true\n"
-        "    use_accelerate_endpoint = true\n    signature_version = s3\n"
-    )
+    (tmp_path / ".aws/config").write_text(config)
+    (tmp_path / ".aws/credentials").write_text(credentials)
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login somebody password else\n")
     server.give(page([Row("a", etag='"e"')]))
     told = {"B2_KEY_ID": KEY_ID, "B2_APP_KEY": APP_KEY, "B2_ENDPOINT": server.url, "B2_REGION": REGION}

@@ -5,7 +5,7 @@ import urllib.parse
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from page_strategies import keys
 
@@ -59,6 +59,9 @@ def test_decoding_is_the_inverse_of_encoding(texts: list[str], encode: Callable[
 
 
 @settings(max_examples=300, deadline=None)
+@example(["%%C3%A9%", "=3D%", "%", ""])
+@example(["a%\n", "b"])
+@example(["a=\r\n", "b"])
 @given(st.lists(st.text(st.sampled_from("%+aF2c3é\n\r %0A%C3%A9%ED%A0%80%FF日"), max_size=12), max_size=5))
 def test_decoding_any_text_is_what_stock_boto3_makes_of_it_or_refused(texts: list[str]) -> None:
     """Any text decodes as `unquote_plus` decodes it; where that would invent U+FFFD, it is an error."""
@@ -149,6 +152,7 @@ def test_a_size_is_exact(size: int) -> None:
         pytest.param({"Key": "é" * 513}, "é': key is 1,026 bytes long", id="a key of 1,026 bytes"),
         pytest.param({"Key": "a" * 1025}, "a': key is 1,025 bytes long", id="a key of 1,025 bytes"),
         pytest.param({"Key": "a", "Size": str(MAX_SIZE + 1)}, "'a': size", id="a size beyond 64 bits"),
+        pytest.param({"Key": "a", "ETag": "e:1"}, "'a': file_id holds a colon", id="a colon in an ETag"),
         pytest.param({"Key": "a", "ETag": "e" * 1025}, "'a': file_id is 1,025 bytes long", id="a long ETag"),
     ],
 )

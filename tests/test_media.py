@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from b2d1.media import MAX_FILE_ID_BYTES, MAX_KEY_BYTES, MAX_SIZE, MediaObject, fault_in, media_uid
+from b2d1.media import MAX_FIELD_BYTES, MAX_KEY_BYTES, MAX_SIZE, MediaObject, fault_in, media_uid
 
 GOLDEN: list[dict[str, str]] = json.loads((Path(__file__).parent / "data/media_uids.json").read_bytes())
 
@@ -94,7 +94,7 @@ def test_uids_coincide_only_where_file_id_colon_key_does(
         pytest.param(media(etag=None), id="no etag"),
         pytest.param(media(etag=""), id="empty etag"),
         pytest.param(media(last_modified=""), id="no date"),
-        pytest.param(media(file_id="x" * MAX_FILE_ID_BYTES), id="longest file_id"),
+        pytest.param(media(file_id="x" * MAX_FIELD_BYTES), id="longest file_id"),
         pytest.param(media(size=0), id="empty object"),
         pytest.param(media(size=2**63 - 1), id="largest size"),
     ],
@@ -119,6 +119,11 @@ SURROGATE = "holds half of a surrogate pair, which UTF-8 cannot write"
         pytest.param(media(file_id="\udc00"), f"file_id {SURROGATE}", id="surrogate in file_id"),
         pytest.param(media(etag="\udfff"), f"etag {SURROGATE}", id="surrogate in etag"),
         pytest.param(media(last_modified="\ud800"), f"last_modified {SURROGATE}", id="surrogate in date"),
+        pytest.param(
+            media(file_id="a:b"),
+            "file_id holds a colon, so that its media_uid could be another object's",
+            id="colon in file_id",
+        ),
         pytest.param(media(key="x" * 1025), "key is 1,025 bytes long, more than 1,024", id="key too long"),
         pytest.param(
             media(key="é" * 512 + "x"),

@@ -197,10 +197,11 @@ class TestCompareAndInsert:
         assert (report.discovered, report.known, report.new, report.inserted) == (2, 1, 1, 1)
         assert stack.rows(ROWS) == [row_of(key, b"1") for key in "abc"] + [row_of("b", b"22")]
 
-    def test_an_empty_bucket_is_no_change(self, stack: Stack) -> None:
-        """A bucket without objects takes nothing from the table and gives it nothing."""
+    def test_an_empty_bucket_is_no_change(self, stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+        """A bucket without objects takes nothing from the table, gives it nothing, and is remarked upon."""
         fill(stack.d1, [row_of("a", b"1")])
         report = stack.sync()
+        assert caplog.messages == ["not one object was listed: is B2_PREFIX right?"]
         assert (report.discovered, report.known, report.new, words(stack.d1)) == (0, 0, 0, {"SELECT"})
         assert stack.rows(ROWS) == [row_of("a", b"1")]
 
@@ -764,6 +765,12 @@ class TestSnapshot:
         with pytest.raises(B2D1Error, match=r"\(the rows are in: 2 inserted, verified\)") as failure:
             stack.sync()
         assert (failure.value.exit_code, len(stack.rows())) == (1, 2)
+
+    def test_a_dry_run_whose_snapshot_cannot_be_kept_claims_no_rows(self, stack: Stack, kept: Path) -> None:
+        """A dry run writes no row, and so its error speaks of none."""
+        with pytest.raises(B2D1Error) as failure:
+            stack.sync(dry_run=True, snapshot_uri=str(kept.parent))
+        assert ("rows" in str(failure.value), stack.rows()) == (False, [])
 
 
 class TestLostAnswers:

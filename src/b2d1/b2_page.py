@@ -4,9 +4,9 @@ import binascii
 import re
 from itertools import compress
 
-from b2d1.b2_xml import Columns, Rows, no_listing
+from b2d1.b2_xml import Column, Columns, Rows, no_listing
 from b2d1.errors import B2Error
-from b2d1.media import MAX_FILE_ID_BYTES, MAX_KEY_BYTES, MAX_SIZE, ListMode, MediaObject, fault_in
+from b2d1.media import MAX_FIELD_BYTES, MAX_KEY_BYTES, MAX_SIZE, ListMode, MediaObject, fault_in
 
 ID_FIELD = {"objects": "ETag", "versions": "VersionId"}
 # What stands where an object has no identity; in a bucket without versions S3 writes the VersionId "null".
@@ -40,7 +40,7 @@ def media_objects(
     if not NO_ID[mode].isdisjoint(ids):
         unidentified = [media.key for media in objects if media.file_id in NO_ID[mode]]
         objects = [media for media in objects if media.file_id not in NO_ID[mode]]
-    if not _clearly_sound(keys, sizes, [dates, etags, ids]):
+    if not _clearly_sound(keys, sizes, ids, [dates, etags]):
         _check(objects)
     return objects, unidentified
 
@@ -59,11 +59,10 @@ def url_decoded(keys: list[str]) -> list[str]:
     # a line's end would hide that end.
     quoted = together.replace("+", " ").replace("=", "=3D").replace("%", "=").encode()
     plain = binascii.a2b_qp(quoted)
+    whole = len(plain) == len(quoted) - 2 * quoted.count(b"=")
     try:
-        decoded = plain.decode().split("\n")
-        whole = len(plain) == len(quoted) - 2 * quoted.count(b"=")
-        if whole and len(decoded) == len(keys) and "%\n" not in together and "\r" not in together:
-            return decoded
+        if whole and plain.count(b"\n") == len(keys) - 1 and "%\n" not in together and "\r" not in together:
+            return plain.decode().split("\n")
         return [_ESCAPED_BYTES.sub(_unescaped, key.replace("+", " ")) for key in keys]
     except UnicodeDecodeError:
         raise B2Error("the listing holds a key that is not valid UTF-8") from None
@@ -86,14 +85,17 @@ def _sizes(texts: list[str]) -> list[int]:
     return list(map(int, texts))
 
 
-def _clearly_sound(keys: list[str], sizes: list[int], others: list[list[str | None]]) -> bool:
+def _clearly_sound(keys: list[str], sizes: list[int], ids: Column, others: list[Column]) -> bool:
     """Clear nearly every page with one look at its columns; a character is 4 bytes at the most."""
     return (
         all(keys)
         and "\0" not in "".join(keys)  # XML holds no NUL: only a decoded key can
         and max(map(len, keys), default=0) * 4 <= MAX_KEY_BYTES
         and max(sizes, default=0) <= MAX_SIZE
-        and all(max(map(len, filter(None, texts)), default=0) * 4 <= MAX_FILE_ID_BYTES for texts in others)
+        and ":" not in "".join(filter(None, ids))
+        and all(
+            max(map(len, filter(None, texts)), default=0) * 4 <= MAX_FIELD_BYTES for texts in (ids, *others)
+        )
     )
 
 

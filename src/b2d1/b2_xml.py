@@ -40,7 +40,8 @@ _SPACE = " \t\n"  # XML's white space but the CR; `\s` knows more
 _GAP = f"[{_SPACE}]*"
 _TEXT = "[^<]*"
 
-Columns = dict[str, list[str | None]]
+Column = list[str | None]
+Columns = dict[str, Column]
 Shape = tuple[str, tuple["Shape", ...]]
 
 
@@ -125,7 +126,7 @@ def _cut(body: bytes, mode: ListMode) -> tuple[bytes, Rows] | None:
         found = {
             name: list(compress(column, map(operator.not_, is_marker))) for name, column in found.items()
         }
-    nothing: list[str | None] = [None] * (len(parts) // step - len(markers["Key"]))
+    nothing: Column = [None] * (len(parts) // step - len(markers["Key"]))
     objects = {field: found.get(f"{ROW_TAG[mode]}_{field}", nothing) for field in ROW_FIELDS}
     return (before + between + after).encode(), Rows(objects, markers)
 

@@ -109,14 +109,21 @@ class Database:
     def run_script(self, sql: str, *, doing: str, done: Callable[[], bool]) -> None:
         """Run several statements, all or none; `done` tells whether they took effect, here or elsewhere."""
 
+        def settled() -> bool:
+            try:
+                return done()
+            except D1Error as error:
+                error.retry = Retry.NEVER  # it was tried often enough by itself
+                raise
+
         def attempt() -> None:
-            if done():
+            if settled():
                 return
             try:
                 self._statements({"sql": sql}, doing)
             except D1Error as error:
                 # A look that came too soon, or another program, may have made them a second time.
-                if error.retry is not Retry.NEVER or not done():
+                if error.retry is not Retry.NEVER or not settled():
                     raise
 
         self._retrying.call(attempt)

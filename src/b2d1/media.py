@@ -12,7 +12,7 @@ ListMode = Literal["objects", "versions"]
 # https://www.backblaze.com/docs/cloud-storage-files
 MAX_KEY_BYTES = 1024
 # "fileId: … max 200 characters" (same page); an ETag is shorter. Wide enough for any S3 host.
-MAX_FILE_ID_BYTES = 1024
+MAX_FIELD_BYTES = 1024
 # SQLite's integers have 64 bits.
 MAX_SIZE = 2**63 - 1
 
@@ -42,9 +42,9 @@ def fault_in(media: MediaObject) -> str | None:
     """
     for name, text, most in (
         ("key", media.key, MAX_KEY_BYTES),
-        ("file_id", media.file_id, MAX_FILE_ID_BYTES),
-        ("etag", media.etag or "", MAX_FILE_ID_BYTES),
-        ("last_modified", media.last_modified, MAX_FILE_ID_BYTES),
+        ("file_id", media.file_id, MAX_FIELD_BYTES),
+        ("etag", media.etag or "", MAX_FIELD_BYTES),
+        ("last_modified", media.last_modified, MAX_FIELD_BYTES),
     ):
         if "\0" in text:
             return f"{name} holds a NUL character"
@@ -58,6 +58,8 @@ def fault_in(media: MediaObject) -> str | None:
         return "key is empty"
     if not media.file_id.strip('"'):
         return "file_id is empty"
+    if ":" in media.file_id:  # neither an ETag nor a B2 file id has one
+        return "file_id holds a colon, so that its media_uid could be another object's"
     if not 0 <= media.size <= MAX_SIZE:
         return "size is not an integer from 0 to 2^63-1"
     return None

@@ -135,7 +135,7 @@ class MediaAssets:
             raise GuardRefusal(
                 "the table has rows, and none of them has a key of this listing: they are another bucket's",
                 hint="Compare B2_BUCKET, B2_PREFIX and the database. If the bucket was emptied and filled "
-                "anew, run once with --adopt.",
+                "anew, or nothing under this prefix was ever indexed, run once with --adopt.",
             )
 
     def insert(self, chunk: str) -> Answer:

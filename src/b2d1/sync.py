@@ -12,7 +12,7 @@ from typing import Protocol
 
 from b2d1 import plan_sql, snapshot
 from b2d1.d1 import Database
-from b2d1.errors import D1Error, SnapshotError, UsageError
+from b2d1.errors import B2D1Error, D1Error, UsageError
 from b2d1.inventory import InventoryWriter
 from b2d1.media import ListMode, MediaObject, media_uid
 from b2d1.media_assets import UIDS_PER_REQUEST, MediaAssets
@@ -116,6 +116,8 @@ def sync(
             new = compare(source, table, inventory, progress)
             plan = make_plan(new, table, Plan(folder, job.max_new), source, adopt=job.adopt)
             listing_sha256 = inventory.close()
+        if not source.discovered:
+            logger.warning("not one object was listed: is B2_PREFIX right?")
         if job.dry_run:
             applied = Applied()
             for statement in plan_sql.statements(plan):
@@ -126,8 +128,9 @@ def sync(
         if job.snapshot_uri and not source.unidentified:
             try:
                 kept = snapshot.keep(document, listing_sha256, job.snapshot_uri, retrying)
-            except SnapshotError as error:
-                error.message += f" (the rows are in: {applied.inserted:,} inserted, verified)"
+            except B2D1Error as error:
+                if not job.dry_run:
+                    error.message += f" (the rows are in: {applied.inserted:,} inserted, verified)"
                 raise
     return SyncReport(
         run_id=run_id,
