@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure b2d1 against stock boto3.")
     parser.add_argument("--quick", action="store_true", help="look only at what is listed, not at the time")
     quick = parser.parse_args().quick
-    pages, rounds = (2, 1) if quick else (20, 5)
+    pages, rounds = (2, 1) if quick else (20, 7)
     print(f"{machine.description()}\n{pages} pages, {rounds} rounds\n", flush=True)
     results = listing.measure(pages, rounds, _show_progress)
     print(table(results))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,15 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def quiet_logger() -> Iterator[None]:
+    """Give each test the core's logger as a library has it, whatever a run of the runner made of it."""
+    logger = logging.getLogger("b2d1")
+    yield
+    logger.handlers = []
+    logger.setLevel(logging.NOTSET)
 
 
 @dataclasses.dataclass

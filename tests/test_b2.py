@@ -284,7 +284,8 @@ def test_no_variable_of_the_process_changes_how_b2_is_spoken_to(
 
     assert [media.key for media in found.objects] == ["a"]
     assert re.fullmatch(rf"AWS4-HMAC-SHA256 Credential={KEY_ID}/\d{{8}}/{REGION}/s3", signed_as(server))
-    assert [each for each in server.asked[0].headers if "token" in each.lower()] == []
+    assert [each for each in server.asked[0].headers if re.search("token|checksum", each.lower())] == []
+    assert (server.asked[0].method, server.asked[0].path) == ("GET", f"/{BUCKET}")
     assert "somebody" not in server.asked[0].headers["User-Agent"]
 
 

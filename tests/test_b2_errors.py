@@ -427,6 +427,17 @@ def test_a_listing_waits_no_longer_than_its_deadline_for_an_answer(
     ended.set()
 
 
+def test_a_port_that_does_not_speak_tls_is_silence(server: PageServer, fake_time: FakeTime) -> None:
+    """A connection that cannot be secured is no answer; nothing is sent in the clear instead."""
+    server.give(WHOLE)
+    settings = server.settings(endpoint=server.url.replace("http:", "https:"))
+
+    with pytest.raises(B2Error, match=r"no answer from https://127.0.0.1:\d+ \(") as caught:
+        Bucket(settings, fake_time.retrying(attempts=2)).page({})
+
+    assert (caught.value.exit_code, len(fake_time.pauses), server.asked) == (3, 1, [])
+
+
 @pytest.mark.parametrize("secret", [KEY_ID, APP_KEY], ids=["key id", "secret"])
 @pytest.mark.parametrize("status", [403, 503])
 def test_a_secret_in_the_answer_is_not_repeated(

@@ -60,9 +60,10 @@ def test_decoding_is_the_inverse_of_encoding(texts: list[str], encode: Callable[
 
 @settings(max_examples=300, deadline=None)
 @example(["%%C3%A9%", "=3D%", "%", ""])
+@example(["a=41", "=C3=A9"])
 @example(["a%\n", "b"])
 @example(["a=\r\n", "b"])
-@given(st.lists(st.text(st.sampled_from("%+aF2c3é\n\r %0A%C3%A9%ED%A0%80%FF日"), max_size=12), max_size=5))
+@given(st.lists(st.text(st.sampled_from("%+=aF2c3é\n\r %0A%C3%A9%ED%A0%80%FF日"), max_size=12), max_size=5))
 def test_decoding_any_text_is_what_stock_boto3_makes_of_it_or_refused(texts: list[str]) -> None:
     """Any text decodes as `unquote_plus` decodes it; where that would invent U+FFFD, it is an error."""
     try:
@@ -134,6 +135,14 @@ def test_a_size_that_is_no_whole_number_is_refused(size: str | None) -> None:
     """Sizes are decimal digits alone."""
     with pytest.raises(B2Error, match=r"Size|size is no whole number"):
         media_objects(rows({"Key": "a"}, {"Key": "b", "Size": size}), "objects", url_encoded=True)
+
+
+def test_the_size_of_an_old_version_is_looked_at_too() -> None:
+    """A page with a size that is none is broken, whichever row it stands in."""
+    with pytest.raises(B2Error, match="size is no whole number"):
+        media_objects(
+            rows({"Key": "a"}, {"Key": "a", "IsLatest": "false", "Size": "x"}), "versions", url_encoded=True
+        )
 
 
 @pytest.mark.parametrize("size", [0, 1, 2**53 + 1, MAX_SIZE])

@@ -175,6 +175,6 @@ def _client(settings: B2Settings) -> Any:
             # https://github.com/jschneier/django-storages/issues/1498
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            user_agent_extra=f"b2d1/{__version__}",
+            user_agent=f"b2d1/{__version__} Botocore/{botocore.__version__}",
         ),
     )

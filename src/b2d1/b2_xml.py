@@ -75,7 +75,8 @@ def split_page(body: bytes, mode: ListMode) -> tuple[bytes, Rows]:
         raise no_listing(f"it is no {ROOT_TAG[mode]}")
     # "<" is written &lt; in text, so "<!" can only open a document type, a comment or a CDATA section. B2
     # sends none, and none may hide an entity or a tag from the cut below. Nor may another encoding.
-    if b"<!" in body or _FOREIGN_ENCODING.match(body):
+    # (A single character is found a hundred times faster than two.)
+    if (b"!" in body and b"<!" in body) or _FOREIGN_ENCODING.match(body):
         raise no_listing("it holds markup or an encoding that no listing has")
     envelope, rows = _cut(body, mode) or _parse(body, mode)
     if _IS_TRUNCATED.findall(envelope) not in ([b">true"], [b">false"]):

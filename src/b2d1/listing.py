@@ -97,8 +97,10 @@ class _OrderProof:
         self._last = chain[-1:]
         ascend = _ascend(chain)
         self.bytes &= ascend
-        # The two orders differ only for characters beyond the surrogates' range.
-        self.utf16 &= ascend if "".join(chain).isascii() else _ascend([k.encode("utf-16-be") for k in chain])
+        # The two orders differ only where a character takes two units of UTF-16.
+        together = "".join(chain)
+        alike = len(together.encode("utf-16-be")) == 2 * len(together)
+        self.utf16 &= ascend if alike else _ascend([key.encode("utf-16-be") for key in chain])
         if self.bytes or self.utf16:
             return None
         for before, after in itertools.pairwise(chain):
