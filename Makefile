@@ -30,7 +30,7 @@ format: .venv/ready ## Format the code
 	ruff format .
 	ruff check --fix .
 
-bench: .venv/ready ## Measure listing against stock boto3; prints ratios
+bench: .venv/ready ## Measure listing against stock boto3: ratios, into bench/RESULTS.md too
 	python -m bench
 
 lock: .venv/ready ## Renew requirements/ from pyproject.toml, versions and hashes

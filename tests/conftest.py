@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import logging
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,10 @@ from b2d1.settings import Settings
 from b2d1.sync import Job, sync
 from sandbox.b2 import EmbeddedB2
 from sandbox.d1 import EmbeddedD1
+
+# A shell starts what it puts into the background with SIGINT ignored, and every child would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -403,3 +403,12 @@ def test_the_requests_are_counted(server: PageServer, fake_time: FakeTime) -> No
     bucket.page({})
 
     assert (bucket.requests, len(server.asked)) == (4, 4)
+
+
+def test_requests_are_made_as_b2_takes_them(server: PageServer) -> None:
+    """The client signs with SigV4, addresses by path, adds no checksum of its own and never retries."""
+    config = Bucket(server.settings())._client.meta.config
+
+    assert (config.signature_version, config.s3["addressing_style"]) == ("s3v4", "path")
+    assert config.request_checksum_calculation == config.response_checksum_validation == "when_required"
+    assert (config.retries["total_max_attempts"], config.connect_timeout, config.proxies) == (1, 5.0, {})

@@ -459,14 +459,14 @@ def test_an_object_with_two_dates_is_one(dates: tuple[str, str], tmp_path: Path)
 
 @pytest.mark.parametrize("other", [{"size": 8}, {"etag": '"def"'}, {"etag": None}], ids=str)
 def test_an_object_that_differs_from_itself_is_refused(other: dict[str, Any], tmp_path: Path) -> None:
-    """The same key and file_id with another size or etag cannot both be true: refused, naming the key."""
+    """The same key and file_id with another size or etag cannot both be true: refused, both named."""
     document = inventory_of([LOU, BABE, LOU, LOU._replace(**other)])
 
     with pytest.raises(InventoryError) as caught:
-        listed(document, tmp_path)
+        InventoryListing(InventoryFile(io.BytesIO(document), "list.json"), tmp_path)
 
     assert str(caught.value) == (
-        "reading inventory list.json: object 'photos/é.jpg' is there twice, and differs from itself"
+        "reading inventory list.json: objects 1 and 4 are both 'photos/é.jpg', and differ"
     )
 
 

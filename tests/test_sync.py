@@ -197,10 +197,19 @@ class TestCompareAndInsert:
         assert (report.discovered, report.known, report.new, report.inserted) == (2, 1, 1, 1)
         assert stack.rows(ROWS) == [row_of(key, b"1") for key in "abc"] + [row_of("b", b"22")]
 
-    def test_an_empty_bucket_is_no_change(self, stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
-        """A bucket without objects takes nothing from the table, gives it nothing, and is remarked upon."""
+    def test_an_empty_listing_of_a_known_bucket_is_refused(self, stack: Stack, tmp_path: Path) -> None:
+        """A listing of nothing shares no key with the table: nothing is written, the snapshot neither."""
         fill(stack.d1, [row_of("a", b"1")])
-        report = stack.sync()
+        stack.extra["SNAPSHOT_URI"] = str(tmp_path / "kept.json")
+        (tmp_path / "kept.json").write_text("as it was")
+        with pytest.raises(GuardRefusal):
+            stack.sync()
+        assert ((tmp_path / "kept.json").read_text(), words(stack.d1)) == ("as it was", {"SELECT"})
+
+    def test_an_emptied_bucket_is_no_change(self, stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+        """A bucket known to be empty takes nothing from the table, gives it nothing, and is remarked upon."""
+        fill(stack.d1, [row_of("a", b"1")])
+        report = stack.sync(adopt=True)
         assert caplog.messages == ["not one object was listed: is B2_PREFIX right?"]
         assert (report.discovered, report.known, report.new, words(stack.d1)) == (0, 0, 0, {"SELECT"})
         assert stack.rows(ROWS) == [row_of("a", b"1")]
@@ -370,7 +379,9 @@ class TestBounds:
             pytest.param(numbered(1000, width=1000), id="bytes"),
         ],
     )
-    def test_more_than_one_statement_takes_is_refused(self, stack: Stack, objects: list[MediaObject]) -> None:
+    def test_more_than_one_statement_takes_is_refused(
+        self, stack: Stack, objects: list[MediaObject], caplog: pytest.LogCaptureFixture
+    ) -> None:
         """More new rows than go in at once write nothing, and the error names the setting that helps."""
         with pytest.raises(UsageError, match="Nothing was written") as failure:
             run(stack, Objects(objects))
@@ -378,20 +389,23 @@ class TestBounds:
         assert (stack.rows(), words(stack.d1)) == ([], {"SELECT"})
         report, printed = run(stack, Objects(objects), dry_run=True)
         assert (report.new, words(stack.d1)) == (len(objects), {"SELECT"})
+        assert "without --dry-run this run would be refused" in caplog.text
         with closing(sqlite3.connect(":memory:")) as connection:
             connection.execute(CREATE_TABLE)
             connection.executescript("\n".join(printed))
             simulated = connection.execute(f"SELECT {ROWS} FROM media_assets ORDER BY id").fetchall()
         assert simulated == [as_row(media) for media in objects]
 
-    def test_the_number_that_the_hint_gives_works(self, stack: Stack) -> None:
+    @pytest.mark.parametrize("short", [0, 4900], ids=["all long", "long before short"])
+    def test_the_number_that_the_hint_gives_works(self, stack: Stack, short: int) -> None:
         """Also with the longest keys, and all of them quotes, the advice leads on."""
         objects = [media._replace(key=media.key + '"' * 1010) for media in numbered(1000)]
+        objects += [media._replace(key=f"z{media.key}") for media in numbered(short)]
         with pytest.raises(UsageError) as failure:
             run(stack, Objects(objects))
         advice = re.findall(r"MAX_NEW_PER_RUN=(\d+)", failure.value.hint)
         report, _ = run(stack, Objects(objects), max_new=int(advice[0]))
-        assert (report.inserted, report.deferred) == (int(advice[0]), 1000 - int(advice[0]))
+        assert (report.inserted, report.deferred) == (int(advice[0]), len(objects) - int(advice[0]))
 
     @pytest.mark.parametrize("batch", [1000, 50_000])
     def test_the_requests_are_as_few_as_promised(self, stack: Stack, batch: int) -> None:
@@ -765,6 +779,22 @@ class TestSnapshot:
         with pytest.raises(B2D1Error, match=r"\(the rows are in: 2 inserted, verified\)") as failure:
             stack.sync()
         assert (failure.value.exit_code, len(stack.rows())) == (1, 2)
+
+    def test_the_bookmark_is_that_of_before_the_write(self, stack: Stack) -> None:
+        """The report names the point to go back to if this run is to be undone."""
+        before = stack.database().bookmark()
+        stack.b2.put("c", b"3")
+        report = stack.sync()
+        assert (report.bookmark, stack.database().bookmark() != before) == (before, True)
+
+    def test_rows_that_cannot_be_proven_are_said_to_be_in(self, stack: Stack, forwarder: Forwarder) -> None:
+        """When D1 goes away after the insert, the error tells what it had confirmed."""
+        stack.b2.put("c", b"3")
+        forwarder.fail("before", "SELECT count(*) FROM json_each", times=99, status=500)
+        with pytest.raises(B2D1Error, match=r"\(D1 confirmed \d+ rows inserted: run again") as failure:
+            stack.sync()
+        assert failure.value.exit_code == 4
+        assert "c" in [key for key, *_ in stack.rows()]
 
     def test_a_dry_run_whose_snapshot_cannot_be_kept_claims_no_rows(self, stack: Stack, kept: Path) -> None:
         """A dry run writes no row, and so its error speaks of none."""

@@ -4,12 +4,12 @@ from botocore.exceptions import BotoCoreError, HTTPClientError, SSLError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from b2d1.errors import B2Error, Retry
+from b2d1.retry import TRY_AGAIN_STATUS
 from b2d1.settings import B2Settings
 
 # How much of a vendor's own message is repeated.
 MESSAGE_LENGTH = 300
 
-TRY_AGAIN_STATUS = {408, 429, 500, 502, 503, 504}
 TRY_AGAIN_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling"}
 
 

@@ -5,17 +5,25 @@ Data goes to stdout, everything else to stderr.
 
 import contextlib
 import dataclasses
-import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import click
 
-from b2d1 import __version__, migrations, setting_values
+from b2d1 import __version__, migrations
 from b2d1.b2 import Bucket
+from b2d1.command import (
+    Runner,
+    adopt_option,
+    dry_run_option,
+    json_option,
+    prefix_option,
+    snapshot_option,
+    verbose_option,
+)
 from b2d1.d1 import Database
 from b2d1.diff import changes
 from b2d1.errors import B2D1Error, UsageError
@@ -32,20 +40,6 @@ from b2d1.terminal import ListingProgress, Stdout, log_to_stderr, one_line, summ
 stdout = Stdout()
 
 
-class Runner(click.Group):
-    """Runs a command; an error that has a name becomes a sentence, a hint and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
-        try:
-            return super().invoke(ctx)
-        except B2D1Error as error:
-            click.echo(f"b2d1: {error}", err=True)
-            if error.hint:
-                click.echo(f"hint: {error.hint}", err=True)
-            ctx.exit(error.exit_code)
-
-
 @click.group(
     cls=Runner,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -59,51 +53,6 @@ def main() -> None:
     """
 
 
-def _verbose_option(command: Callable[..., None]) -> Callable[..., None]:
-    @click.option("-v", "--verbose", is_flag=True, help="Log every page and every request.")
-    @functools.wraps(command)
-    def wrapped(*args: Any, verbose: bool, **kwargs: Any) -> None:
-        log_to_stderr(verbose=verbose)
-        command(*args, **kwargs)
-
-    return wrapped
-
-
-def _checked(parse: Callable[[str], str]) -> Callable[..., str | None]:
-    """Check an option as the setting of the same meaning is checked."""
-
-    def callback(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-        try:
-            return None if value is None else parse(value.encode().decode())
-        except UnicodeEncodeError:
-            raise click.BadParameter("it is not valid UTF-8") from None
-        except ValueError as error:
-            raise click.BadParameter(f"it {error}") from None
-
-    return callback
-
-
-def _snapshot_uri(text: str) -> str:
-    if not text:
-        raise ValueError("is empty")
-    return setting_values.snapshot_uri(text)
-
-
-dry_run_option = click.option("--dry-run", is_flag=True, help="Print the SQL, write nothing.")
-adopt_option = click.option("--adopt", is_flag=True, help="Write although the table shares no key with this.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead.")
-prefix_option = click.option(
-    "--prefix",
-    metavar="P",
-    callback=_checked(setting_values.prefix),
-    help="List only keys that begin with P, whatever B2_PREFIX says.",
-)
-snapshot_option = click.option(
-    "--snapshot",
-    metavar="URI",
-    callback=_checked(_snapshot_uri),
-    help="Keep the inventory at this path or s3://bucket/key, whatever SNAPSHOT_URI says.",
-)
 FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
 
@@ -113,7 +62,7 @@ FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 @snapshot_option
 @adopt_option
 @json_option
-@_verbose_option
+@verbose_option
 def sync_command(
     *, dry_run: bool, prefix: str | None, snapshot: str | None, adopt: bool, as_json: bool
 ) -> None:
@@ -128,7 +77,7 @@ def sync_command(
 
 @main.command()
 @prefix_option
-@_verbose_option
+@verbose_option
 def inventory(prefix: str | None) -> None:
     """List the bucket and print its inventory as JSON.
 
@@ -150,7 +99,7 @@ def inventory(prefix: str | None) -> None:
 @dry_run_option
 @adopt_option
 @json_option
-@_verbose_option
+@verbose_option
 def ingest(*, file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
     """Insert what the table lacks of the inventory in FILE.
 
@@ -164,7 +113,7 @@ def ingest(*, file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
 
 @main.command()
 @dry_run_option
-@_verbose_option
+@verbose_option
 def migrate(*, dry_run: bool) -> None:
     """Apply the migrations that the database does not record yet."""
     settings = _settings(b2=False)
@@ -238,11 +187,15 @@ def _sync(source: Source, settings: Settings, job: Job, *, as_json: bool) -> Non
 
         database = Database(cast("D1Settings", settings.d1), Retrying())
         report = sync(source, database, job, Retrying(), progress=progress.show, write_sql=write_sql)
-    if as_json:
-        stdout.line(report.as_json())
-    elif report.dry_run:
-        click.echo(summary(report), err=True)
-    else:
-        stdout.line(summary(report))
-    if error := report.shortfall():
-        raise error
+    try:
+        if as_json:
+            stdout.line(report.as_json())
+        elif report.dry_run:
+            click.echo(summary(report), err=True)
+        else:
+            stdout.line(summary(report))
+    except B2D1Error as error:
+        error.message += f" (the run is done: {report.inserted:,} rows inserted)"
+        raise
+    if shortfall := report.shortfall():
+        raise shortfall

@@ -19,6 +19,7 @@ from b2d1.media import MAX_KEY_BYTES, ListMode, MediaObject, fault_in
 BATCH = 1000
 GZIP_BEGINS = b"\x1f"  # as no JSON does
 REQUIRED = {"key": str, "size": int, "file_id": str}
+HINT = "An inventory is what `b2d1 inventory` prints. Nothing was written."
 OPTIONAL = {"etag": str, "last_modified": str}
 HEADER = {"bucket", "prefix", "list_mode"}
 
@@ -42,7 +43,7 @@ class InventoryFile:
             raise InventoryError(
                 str(error),
                 doing=f"reading inventory {self.name}",
-                hint="An inventory is what `b2d1 inventory` prints. Nothing was written.",
+                hint=HINT,
             ) from error
 
     def _document(self, read: JsonStream) -> Iterator[MediaObject]:
@@ -161,6 +162,7 @@ class InventoryListing:
                 self._database.execute("PRAGMA journal_mode = OFF")
                 self._database.execute("CREATE TABLE object (key, size, last_modified, etag, file_id)")
                 self._database.executemany("INSERT INTO object VALUES (?, ?, ?, ?, ?)", file)
+                self._refuse_contradictions()
         except BaseException:
             self.close()
             raise
@@ -170,18 +172,26 @@ class InventoryListing:
         self.discovered = 0
 
     def objects(self) -> Iterator[MediaObject]:
-        """Yield the objects; one that is there twice with different figures is a fault."""
+        """Yield the objects."""
         before = None
         for media in map(MediaObject._make, self._sorted()):
             if before is None or (before.key, before.file_id) != (media.key, media.file_id):
                 self.discovered += 1
                 yield media
-            elif (before.size, before.etag) != (media.size, media.etag):
-                raise InventoryError(
-                    f"object {media.key!r} is there twice, and differs from itself",
-                    doing=f"reading inventory {self._name}",
-                )
             before = media
+
+    def _refuse_contradictions(self) -> None:
+        found = self._database.execute(
+            "SELECT key, min(rowid), max(rowid) FROM object GROUP BY key, file_id "
+            "HAVING min(size) < max(size) OR count(DISTINCT ifnull(etag, '')) > 1 LIMIT 1"
+        ).fetchone()
+        if found:
+            key, first, last = found
+            raise InventoryError(
+                f"objects {first:,} and {last:,} are both {key!r}, and differ",
+                doing=f"reading inventory {self._name}",
+                hint=HINT,
+            )
 
     def _sorted(self) -> Iterator[tuple[Any, ...]]:
         with _disk_faults():

@@ -123,7 +123,7 @@ class MediaAssets:
             raise GuardRefusal(
                 f"{count:,} new rows are objects that the table holds under another media_uid: "
                 + "; ".join(f"{key!r} with b2_file_id {old}, now {new}" for key, old, new, _ in examples),
-                hint=_explanation(mode, examples[0][1]),
+                hint=_explanation(mode, examples[0][1], examples[0][2]),
             )
 
     def refuse_other_bucket(self, chunks: Iterable[str]) -> None:
@@ -134,8 +134,8 @@ class MediaAssets:
         if not any(self.database.figure(SHARES_A_KEY, chunk, doing=doing) for chunk in chunks):
             raise GuardRefusal(
                 "the table has rows, and none of them has a key of this listing: they are another bucket's",
-                hint="Compare B2_BUCKET, B2_PREFIX and the database. If the bucket was emptied and filled "
-                "anew, or nothing under this prefix was ever indexed, run once with --adopt.",
+                hint="Compare the bucket (or the inventory), the prefix and the database. If the bucket was "
+                "emptied or filled anew, or nothing below this prefix is known yet: run once with --adopt.",
             )
 
     def insert(self, chunk: str) -> Answer:
@@ -173,12 +173,14 @@ def _how_to_add(lacking: Sequence[str]) -> str:
     )
 
 
-def _explanation(mode: ListMode, stored_file_id: Any) -> str:
-    """Say which setting, or which program, wrote rows with such a b2_file_id."""
+def _explanation(mode: ListMode, stored_file_id: Any, new_file_id: Any) -> str:
+    """Say which setting, or which program, explains two such ids of the same content."""
     if mode == "versions":
         return "The table was filled with B2_LIST_MODE=objects: set that, or begin a new table."
     if str(stored_file_id).startswith("4_z"):
         return "The table was filled with B2_LIST_MODE=versions: set that, or begin a new table."
+    if not str(new_file_id).startswith('"'):
+        return "The file_ids of this inventory lack the quotes of an ETag: make it anew with b2d1 inventory."
     return (
         "No value of B2_LIST_MODE explains them: b2d1 keeps the quotes of an ETag, and whatever wrote those "
         "rows did not. See them with\n"

@@ -21,11 +21,13 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 class Plan:
     """The rows to insert, in listing order.
 
-    `new` counts all of them; those beyond `most` rows are `deferred` to a later run.
+    `new` counts all of them; those beyond `most` rows are `deferred` to a later run. `rows_that_fit` counts
+    the rows of that full chunk which holds the fewest.
     """
 
     def __init__(self, folder: Path, most: int | None = None) -> None:
         self.new = 0
+        self.rows_that_fit = CHUNK_ROWS
         self._folder = folder
         self._most = most
         self._chunks = 0
@@ -53,7 +55,10 @@ class Plan:
         """Add a row."""
         row = _encode([uid, media.key, media.file_id, media.size, media.etag])
         weight = len(row.encode()) + 2  # a comma and a line's end, or a chunk's brackets
-        if self._bytes + weight > CHUNK_BYTES or len(self._rows) >= CHUNK_ROWS or self.new == self._most:
+        if self._bytes + weight > CHUNK_BYTES or len(self._rows) >= CHUNK_ROWS:
+            self.rows_that_fit = min(self.rows_that_fit, len(self._rows))
+            self._flush()
+        elif self.new == self._most:
             self._flush()
         self._rows.append(row)
         self._bytes += weight

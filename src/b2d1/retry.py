@@ -24,6 +24,8 @@ LONGEST_PAUSE = 20.0
 # A server that asks for more is not waited for: neither a Lambda's time nor a person's patience is longer.
 LONGEST_WAIT = 900.0
 ATTEMPTS = 8
+# What a server answers that may answer better the next time.
+TRY_AGAIN_STATUS = {408, 429, 500, 502, 503, 504}
 
 
 @dataclasses.dataclass(frozen=True)

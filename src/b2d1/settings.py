@@ -136,10 +136,8 @@ class _Reader:
 
 
 def _b2_settings(read: _Reader) -> B2Settings:
-    key_id, app_key = (
-        read.required("B2_KEY_ID", values.credential),
-        read.required("B2_APP_KEY", values.credential),
-    )
+    key_id = read.required("B2_KEY_ID", values.credential)
+    app_key = read.required("B2_APP_KEY", values.credential)
     endpoint = read.required("B2_ENDPOINT", values.b2_endpoint)
     region = read.optional("B2_REGION", values.region)
     if endpoint and not region:

@@ -21,12 +21,11 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 
 from b2d1.errors import Retry, SnapshotError
 from b2d1.report import SnapshotReport
-from b2d1.retry import Deadline, Retrying, retry_after_seconds
+from b2d1.retry import TRY_AGAIN_STATUS, Deadline, Retrying, retry_after_seconds
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 DIGEST_NAME = "b2d1-sha256"  # in the S3 object's metadata: the digest of the inventory before compression
-TRY_AGAIN_STATUS = {408, 429, 500, 502, 503, 504}
 
 
 def keep(document: Path, sha256: str, uri: str, retrying: Retrying) -> SnapshotReport:

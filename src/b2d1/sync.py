@@ -120,6 +120,8 @@ def sync(
             logger.warning("not one object was listed: is B2_PREFIX right?")
         if job.dry_run:
             applied = Applied()
+            if excess := more_than_one_statement(plan):
+                logger.warning("without --dry-run this run would be refused: %s; %s", excess, excess.hint)
             for statement in plan_sql.statements(plan):
                 write_sql(statement)
         else:
@@ -199,11 +201,11 @@ def make_plan(
         plan.add(uid, media)
     # `new` has ended without an error, so the listing behind it is proven complete.
     plan.seal()
-    if plan.new:
+    if plan.due:
         table.refuse_other_identity(plan.chunks(), source.list_mode)
-        nothing_known = source.discovered - source.unidentified == plan.new
-        if nothing_known and not adopt:
-            table.refuse_other_bucket(plan.all_chunks())
+    nothing_known = source.discovered - source.unidentified == plan.new
+    if nothing_known and not adopt:
+        table.refuse_other_bucket(plan.all_chunks())
     return plan
 
 
@@ -211,18 +213,29 @@ def apply(plan: Plan, table: MediaAssets) -> Applied:
     """Insert the plan's rows, all or none, and prove that they are there; with none, write nothing."""
     if not plan.due:
         return Applied()
-    if plan.due_chunks > 1:
-        raise UsageError(
-            f"{plan.due:,} objects are new: more than one statement takes "
-            f"({CHUNK_ROWS:,} rows or {CHUNK_BYTES // 1000} kB). Nothing was written",
-            hint=f"Set MAX_NEW_PER_RUN={plan.due // plan.due_chunks} and run as often as it takes: "
-            "`deferred` counts the rest.",
-        )
+    if excess := more_than_one_statement(plan):
+        raise excess
     bookmark = read_bookmark(table.database)
     (chunk,) = plan.chunks()
     answer = table.insert(chunk)
-    table.prove(chunk)
+    try:
+        table.prove(chunk)
+    except B2D1Error as error:
+        error.message += f" (D1 confirmed {answer.changes:,} rows inserted: run again to see them proven)"
+        raise
     return Applied(answer.changes, answer.confirmed, rounds=1, bookmark=bookmark)
+
+
+def more_than_one_statement(plan: Plan) -> UsageError | None:
+    """Return the refusal of a plan with more rows than go in at once, or None."""
+    if plan.due_chunks <= 1:
+        return None
+    return UsageError(
+        f"{plan.due:,} objects are new: more than one statement takes "
+        f"({CHUNK_ROWS:,} rows or {CHUNK_BYTES // 1000} kB). Nothing was written",
+        hint=f"Set MAX_NEW_PER_RUN={plan.rows_that_fit} and run as often as it takes: "
+        "`deferred` counts the rest.",
+    )
 
 
 def read_bookmark(database: Database) -> str | None:

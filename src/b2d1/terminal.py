@@ -27,9 +27,9 @@ def summary(report: SyncReport) -> str:
         f"listing_sha256 {report.listing_sha256}",
     ]
     if report.dry_run:
-        lines[2] = f"dry run: nothing written, rows_read {report.rows_read}"
+        lines[2] = f"dry run: nothing written to D1, rows_read {report.rows_read}"
     elif not report.new:
-        lines[2] += ": nothing to do"
+        lines[2] += " (nothing to do)"
     else:
         lines[2] += f", missing_after {report.missing_after}"
     if not report.confirmed:
