@@ -140,11 +140,12 @@ def _b2_settings(read: _Reader) -> B2Settings:
     app_key = read.required("B2_APP_KEY", values.credential)
     endpoint = read.required("B2_ENDPOINT", values.b2_endpoint)
     region = read.optional("B2_REGION", values.region)
-    if endpoint and not region:
-        if derived := values.B2_HOST.fullmatch(urllib.parse.urlsplit(endpoint).hostname or ""):
-            region = derived[1]
-        elif "B2_REGION" not in " ".join(read.problems):
+    if endpoint and not region and not read.env.get("B2_REGION"):
+        derived = values.B2_HOST.fullmatch(urllib.parse.urlsplit(endpoint).hostname or "")
+        if derived is None:
             read.problems.append("B2_REGION is not set, and B2_ENDPOINT is not s3.<region>.backblazeb2.com")
+        else:
+            region = derived[1]
     return B2Settings(
         key_id,
         app_key,
