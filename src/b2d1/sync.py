@@ -116,16 +116,7 @@ def sync(
             new = compare(source, table, inventory, progress)
             plan = make_plan(new, table, Plan(folder, job.max_new), source, adopt=job.adopt)
             listing_sha256 = inventory.close()
-        if not source.discovered:
-            logger.warning("not one object was listed: is B2_PREFIX right?")
-        if job.dry_run:
-            applied = Applied()
-            if excess := more_than_one_statement(plan):
-                logger.warning("without --dry-run this run would be refused: %s; %s", excess, excess.hint)
-            for statement in plan_sql.statements(plan):
-                write_sql(statement)
-        else:
-            applied = apply(plan, table)
+        applied = rehearse(plan, write_sql) if job.dry_run else apply(plan, table)
         kept = None
         if job.snapshot_uri and not source.unidentified:
             try:
@@ -191,6 +182,8 @@ def compare(
     if waiting:
         yield from ask(len(waiting))
     progress(source.discovered, new)
+    if not source.discovered:
+        logger.warning("not one object was listed: is B2_PREFIX right?")
 
 
 def make_plan(
@@ -207,6 +200,15 @@ def make_plan(
     if nothing_known and not adopt:
         table.refuse_other_bucket(plan.all_chunks())
     return plan
+
+
+def rehearse(plan: Plan, write_sql: Callable[[str], object]) -> Applied:
+    """Write down what `apply` would do, and do nothing."""
+    if excess := more_than_one_statement(plan):
+        logger.warning("without --dry-run this run would be refused: %s; %s", excess, excess.hint)
+    for statement in plan_sql.statements(plan):
+        write_sql(statement)
+    return Applied()
 
 
 def apply(plan: Plan, table: MediaAssets) -> Applied:
