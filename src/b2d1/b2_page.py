@@ -54,7 +54,7 @@ def url_decoded(keys: list[str]) -> list[str]:
     """Decode keys as `unquote_plus` does, but refuse bytes that are not UTF-8."""
     together = "\n".join(keys)
     # Quoted-printable is the same code with another sign, and Python decodes it in C: a page of non-ASCII
-    # keys in a tenth of the time. A sign that stands for a byte makes three characters one; where the sum is
+    # keys in a seventh of the time. A sign for a byte makes three characters one; where the sum is
     # off, one stood for itself. Where the number of lines is off, a key holds a line feed; and a sign before
     # a line's end would hide that end.
     quoted = together.replace("+", " ").replace("=", "=3D").replace("%", "=").encode()
