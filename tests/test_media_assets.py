@@ -416,7 +416,7 @@ class TestProof:
 
 OBJECTS_HINT = "The table was filled with B2_LIST_MODE=objects: set that, or begin a new table."
 VERSIONS_HINT = "The table was filled with B2_LIST_MODE=versions: set that, or begin a new table."
-MAKE_ANEW_HINT = "The file_ids of this inventory lack the quotes of an ETag"
+MAKE_ANEW_HINT = "The new file_ids lack the quotes of an ETag"
 NO_MODE_HINT = "No value of B2_LIST_MODE explains them"
 
 

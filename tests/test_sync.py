@@ -671,10 +671,20 @@ class TestListing:
         assert "'b' has no ETag" in caplog.text
         shortfall = report.shortfall()
         assert isinstance(shortfall, B2Error)
-        assert (shortfall.exit_code, str(shortfall).count("1 objects have no identity")) == (3, 1)
+        assert (shortfall.exit_code, str(shortfall).count("1 object has no identity")) == (3, 1)
         assert (report.snapshot, kept.exists()) == (None, False)
         again = stack.sync(snapshot_uri=str(kept))
         assert (again.known, again.new, again.unidentified, kept.exists()) == (2, 0, 1, False)
+
+    def test_nothing_but_objects_without_identity_is_their_own_error(
+        self, stack: Stack, httpserver: HTTPServer
+    ) -> None:
+        """Where no object has an identity that is what is told, not that the bucket is another's."""
+        fill(stack.d1, [row_of("a", b"1")])
+        scripted_bucket(stack, httpserver, page(content("a", etag=None)))
+        shortfall = stack.sync().shortfall()
+        assert str(shortfall).startswith("listing bucket ")
+        assert "1 object has no identity" in str(shortfall)
 
     def test_objects_without_identity_do_not_defeat_the_bucket_guard(
         self, stack: Stack, httpserver: HTTPServer

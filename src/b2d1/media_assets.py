@@ -180,7 +180,10 @@ def _explanation(mode: ListMode, stored_file_id: Any, new_file_id: Any) -> str:
     if str(stored_file_id).startswith("4_z"):
         return "The table was filled with B2_LIST_MODE=versions: set that, or begin a new table."
     if not str(new_file_id).startswith('"'):
-        return "The file_ids of this inventory lack the quotes of an ETag: make it anew with b2d1 inventory."
+        return (
+            "The new file_ids lack the quotes of an ETag, which b2d1 keeps. If they come from an inventory, "
+            "make it anew with b2d1 inventory."
+        )
     return (
         "No value of B2_LIST_MODE explains them: b2d1 keeps the quotes of an ETag, and whatever wrote those "
         "rows did not. See them with\n"

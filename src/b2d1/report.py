@@ -73,8 +73,9 @@ def left_out(unidentified: int, bucket: str) -> B2Error | None:
     """Return the error for objects that could not be identified, or None when there are none."""
     if not unidentified:
         return None
+    count = "1 object has" if unidentified == 1 else f"{unidentified:,} objects have"
     return B2Error(
-        f"{unidentified:,} objects have no identity and were left out; the others were not",
+        f"{count} no identity: left out; the others were not",
         doing=f"listing bucket {bucket}",
         hint="The log names them. Upload them anew, so that B2 gives them one.",
     )

@@ -196,8 +196,9 @@ def make_plan(
     plan.seal()
     if plan.due:
         table.refuse_other_identity(plan.chunks(), source.list_mode)
-    nothing_known = source.discovered - source.unidentified == plan.new
-    if nothing_known and not adopt:
+    known = source.discovered - source.unidentified - plan.new
+    # Objects without an identity are the listing's own fault, told by another error: not another bucket's.
+    if not (known or adopt) and (plan.new or not source.unidentified):
         table.refuse_other_bucket(plan.all_chunks())
     return plan
 
