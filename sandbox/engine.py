@@ -29,6 +29,14 @@ LIMITS = {
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
 }
 
+# D1's engine keeps a table of its own in every database; what stands in it is nobody's concern.
+OWN_TABLE = """\
+CREATE TABLE IF NOT EXISTS _cf_METADATA (
+        key INTEGER PRIMARY KEY,
+        value BLOB
+      )"""
+DATATYPE = 3091  # the code that Python has no name for
+
 
 class Refused(Exception):
     """A statement failed; the text is D1's."""
@@ -49,6 +57,7 @@ class Outcome:
     columns: list[str]
     rows: list[tuple[Value, ...]]
     meta: dict[str, object]
+    wrote: bool
 
 
 class Engine:
@@ -68,6 +77,8 @@ class Engine:
         self._connection.text_factory = lambda text: text.decode("utf-8", "replace")
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA foreign_keys = ON")
+        self._connection.execute(OWN_TABLE)
+        self._connection.execute("INSERT OR IGNORE INTO _cf_METADATA VALUES (2, NULL)")
         self._connection.set_authorizer(self._policy)
         for limit, value in LIMITS.items():
             self._connection.setlimit(limit, value)
@@ -82,7 +93,7 @@ class Engine:
             self._connection.execute("BEGIN")
             try:
                 outcomes = [self._run(statement) for statement in statements]
-                if any(outcome.meta["rows_written"] or outcome.meta["changed_db"] for outcome in outcomes):
+                if any(outcome.wrote for outcome in outcomes):
                     self._count_a_write()
                 self._connection.execute("COMMIT")
             except BaseException as error:
@@ -114,7 +125,10 @@ class Engine:
         duration = (time.perf_counter() - started) * 1000
         after = meter.read(self._connection)
         changes = after.changes - before.changes
-        (last_row_id,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
+        written = meter.rows_written(self._connection, deeds, before, after)
+        # As D1 has it, a statement that changes the schema and no size did not change the database:
+        # https://github.com/cloudflare/workers-sdk/blob/main/packages/miniflare/src/workers/d1/database.worker.ts
+        changed = bool(changes) or after.last_row_id != before.last_row_id or after.size != before.size
         return Outcome(
             columns=[column[0] for column in cursor.description or ()],
             rows=rows,
@@ -122,13 +136,14 @@ class Engine:
                 "served_by": "sandbox",
                 "duration": duration,
                 "changes": changes,
-                "last_row_id": last_row_id,
-                "changed_db": bool(changes) or after.schema != before.schema,
-                "size_after": self._number("page_count") * self._number("page_size"),
+                "last_row_id": after.last_row_id,
+                "changed_db": changed,
+                "size_after": after.size,
                 "rows_read": meter.rows_read(self._connection, deeds, list(statement.params), len(rows)),
-                "rows_written": meter.rows_written(self._connection, deeds, before, after),
+                "rows_written": written,
                 "timings": {"sql_duration_ms": duration},
             },
+            wrote=changed or bool(written) or after.schema != before.schema,
         )
 
     def _number(self, pragma: str) -> int:
@@ -151,5 +166,7 @@ def _message(error: BaseException, deeds: Deeds) -> str:
     if text.startswith("Incorrect number of bindings"):
         return "Wrong number of parameter bindings for SQL query."
     name: str = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
-    # SQLITE_CONSTRAINT_UNIQUE is printed as its kind, SQLITE_CONSTRAINT.
-    return f"{text}: {'_'.join(name.split('_')[:2])}"
+    if getattr(error, "sqlite_errorcode", 0) == DATATYPE:
+        name = "SQLITE_CONSTRAINT_DATATYPE"
+    kind = "_".join(name.split("_")[:2])
+    return f"{text}: {kind}" if kind == name else f"{text}: {kind} (extended: {name})"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
 from sandbox.engine import Outcome, Refused, Statement, Value
@@ -41,9 +42,8 @@ def _statements(query: Any) -> list[Statement]:
     params = query.get("params", [])
     if not isinstance(params, list) or not all(isinstance(param, str) for param in params):
         raise Malformed("The request is malformed: params must be an array of strings")
-    if "\0" in sql:
-        raise Refused('unrecognized token: "\\0": SQLITE_ERROR')
-    texts = split(well_formed(sql))
+    # To SQLite a text of SQL ends at its first NUL.
+    texts = split(well_formed(sql.partition("\0")[0]))
     # https://github.com/drizzle-team/drizzle-kit-mirror/issues/499
     if params and len(texts) > 1:
         raise Malformed("The request is malformed: params with multiple statements is not supported")
@@ -65,8 +65,9 @@ def objects(outcome: Outcome) -> dict[str, object]:
 def _json(value: Value) -> object:
     if isinstance(value, bytes):
         return list(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
-        return int(float(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, int | float) and MAX_SAFE_INTEGER < abs(value) < 10**21:
+        # As many digits as tell the number from its neighbours, then zeros.
+        return int(Decimal(repr(float(value))))
     return value

@@ -26,25 +26,30 @@ _REFUSED_ACTIONS = frozenset(
 )
 _REFUSED_FUNCTIONS = frozenset(
     {
-        "load_extension",
         "sqlite_compileoption_get",
         "sqlite_compileoption_used",
         "sqlite_source_id",
         "sqlite_version",
     }
 )
-# Those that leave nothing behind on the connection, which here is everybody's, of
 # https://developers.cloudflare.com/d1/sql-api/sql-statements/#compatible-pragma-statements
 _PRAGMAS = frozenset(
     {
+        "case_sensitive_like",
+        "data_version",
         "defer_foreign_keys",
         "foreign_key_check",
         "foreign_key_list",
+        "foreign_keys",
+        "ignore_check_constraints",
         "index_info",
         "index_list",
         "index_xinfo",
+        "legacy_alter_table",
         "optimize",
         "quick_check",
+        "recursive_triggers",
+        "reverse_unordered_selects",
         "table_info",
         "table_list",
         "table_xinfo",
@@ -100,6 +105,10 @@ class Policy:
 def _is_refused(action: int, first: str | None, second: str | None) -> bool:
     if action in _REFUSED_ACTIONS:
         return True
+    if action in (sqlite3.SQLITE_CREATE_VTABLE, sqlite3.SQLITE_DROP_VTABLE):
+        return (second or "").lower() not in ("fts5", "fts5vocab")
+    if action == sqlite3.SQLITE_ANALYZE:
+        return False
     if action == sqlite3.SQLITE_PRAGMA:
         return (first or "").lower() not in _PRAGMAS
     if action == sqlite3.SQLITE_FUNCTION:

@@ -7,8 +7,8 @@ _COMMENTS = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 
 
 def well_formed(text: str) -> str:
-    """Replace lone surrogates, which JSON can carry and UTF-8 cannot, as JavaScript does."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """Replace lone surrogates, which JSON can carry and UTF-8 cannot: each by three U+FFFD, as D1 does."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def split(sql: str) -> list[str]:

@@ -22,7 +22,12 @@ from b2d1.retry import Deadline, Retrying
 from b2d1.settings import Settings
 from b2d1.sync import Job, sync
 from sandbox.b2 import EmbeddedB2
+from sandbox.cloudflare import CloudflareD1
 from sandbox.d1 import EmbeddedD1
+from sandbox.wrangler import Wrangler, databases
+
+# The same account in front of two engines.
+AnyD1 = EmbeddedD1 | CloudflareD1
 
 # A shell starts what it puts into the background with SIGINT ignored, and every child would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -86,10 +91,51 @@ def b2() -> Iterator[EmbeddedB2]:
         yield server
 
 
+# What these modules state of D1 holds on Cloudflare's own engine too: each of their tests runs on both.
+ON_BOTH_ENGINES = {"test_media_assets", "test_migrations", "test_sync"}
+# More than there are tests on the engine; each of them takes one, and none is used twice.
+EMPTY_DATABASES = 1000
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test of some modules that takes `d1` on both engines."""
+    if metafunc.module.__name__ in ON_BOTH_ENGINES:
+        for fixture in {"d1", "module_d1"} & set(metafunc.fixturenames):
+            scope = "module" if fixture == "module_d1" else "function"
+            metafunc.parametrize(fixture, ["embedded", "engine"], indirect=True, scope=scope)
+
+
+@pytest.fixture(scope="session")
+def wrangler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], CloudflareD1]]:
+    """Run Cloudflare's own D1 engine; each call gives access to another database, which is empty."""
+    with Wrangler(tmp_path_factory.mktemp("wrangler"), databases(EMPTY_DATABASES)) as wrangler:
+        unused = iter(wrangler.databases)
+        yield lambda: CloudflareD1(wrangler, next(unused))
+
+
+@contextlib.contextmanager
+def open_d1(request: pytest.FixtureRequest, folder: Path) -> Iterator[AnyD1]:
+    """Open an empty database on the engine that the test's parameter names, by default the embedded one."""
+    if getattr(request, "param", "embedded") == "embedded":
+        with EmbeddedD1(folder / "d1.sqlite3") as embedded:
+            yield embedded
+    else:
+        # Only here, so that wrangler is not started where nothing needs it.
+        with request.getfixturevalue("wrangler")() as engine:
+            yield engine
+
+
 @pytest.fixture
-def d1(tmp_path: Path) -> Iterator[EmbeddedD1]:
-    """Run an embedded D1 with an empty database."""
-    with EmbeddedD1(tmp_path / "d1.sqlite3") as server:
+def d1(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyD1]:
+    """Run D1 with an empty database."""
+    with open_d1(request, tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def module_d1(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyD1]:
+    """Run D1 with one database for all tests of a module."""
+    with open_d1(request, tmp_path_factory.mktemp("d1")) as server:
         yield server
 
 
@@ -98,7 +144,7 @@ class Stack:
     """Both servers, and what it takes to run b2d1 against them."""
 
     b2: EmbeddedB2
-    d1: EmbeddedD1
+    d1: AnyD1
     time: FakeTime
     extra: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -141,7 +187,7 @@ class Stack:
 
 
 @pytest.fixture
-def stack(b2: EmbeddedB2, d1: EmbeddedD1, fake_time: FakeTime) -> Stack:
+def stack(b2: EmbeddedB2, d1: AnyD1, fake_time: FakeTime) -> Stack:
     """Provide both servers, the table migrated, and nothing in bucket or table."""
     stack = Stack(b2, d1, fake_time)
     stack.migrate()

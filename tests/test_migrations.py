@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import requests
 from click.testing import Result
-from conftest import FakeTime
-from forwarder import Forwarder
+from conftest import AnyD1, FakeTime
 from scripted_d1 import answer
 
 from b2d1 import migrations
@@ -20,12 +19,13 @@ from b2d1.media_assets import CREATE_TABLE, MediaAssets
 from b2d1.migrations import Migration
 from b2d1.settings import Settings
 from sandbox.d1 import EmbeddedD1
+from sandbox.forwarder import Forwarder
 
 FOLDER = Path(__file__).parents[1] / "migrations"
 NAMES = ["0010_media_assets.sql", "0011_media_ingest.sql"]
 
 
-def database_of(d1: EmbeddedD1, time: FakeTime, url: str | None = None) -> Database:
+def database_of(d1: AnyD1, time: FakeTime, url: str | None = None) -> Database:
     env = d1.settings() | ({"CLOUDFLARE_API_BASE_URL": url} if url else {})
     database = Database(Settings.from_env(env, b2=False).d1, time.retrying())  # type: ignore[arg-type]
     database.resolve()
@@ -43,7 +43,7 @@ def migrate(database: Database) -> list[str]:
 class Wrangler:
     """Applies migrations as `wrangler d1 migrations apply` does, with its own table and its own requests."""
 
-    def __init__(self, d1: EmbeddedD1) -> None:
+    def __init__(self, d1: AnyD1) -> None:
         settings = d1.settings()
         account = f"{d1.url}/accounts/{settings['CLOUDFLARE_ACCOUNT_ID']}/d1/database"
         self._address = f"{account}/{settings['D1_DATABASE_NAME']}/query"
@@ -73,18 +73,19 @@ class Wrangler:
         return [path.name for path in due]
 
 
-def schema(d1: EmbeddedD1) -> list[Any]:
+def schema(d1: AnyD1) -> list[Any]:
     """Read every table and index that a migration makes, and what is recorded."""
     with closing(d1.connect()) as connection:
         made = connection.execute(
             "SELECT type, name, sql FROM sqlite_master "
-            "WHERE name <> 'd1_migrations' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+            "WHERE name <> 'd1_migrations' AND name NOT GLOB 'sqlite_*' AND name NOT GLOB '_cf_*' "
+            "ORDER BY name"
         ).fetchall()
         recorded = connection.execute("SELECT id, name FROM d1_migrations ORDER BY id").fetchall()
     return [made, recorded]
 
 
-def execute(d1: EmbeddedD1, sql: str) -> None:
+def execute(d1: AnyD1, sql: str) -> None:
     with closing(d1.connect()) as connection:
         connection.executescript(sql)
 
@@ -108,27 +109,21 @@ def test_they_make_the_tables_and_the_index(expected: list[Any]) -> None:
     assert recorded == list(enumerate(NAMES, start=1))
 
 
-def test_wrangler_finds_nothing_left_after_b2d1(
-    d1: EmbeddedD1, fake_time: FakeTime, expected: list[Any]
-) -> None:
+def test_wrangler_finds_nothing_left_after_b2d1(d1: AnyD1, fake_time: FakeTime, expected: list[Any]) -> None:
     """What b2d1 applied, wrangler sees applied, and its own statement for the table changes nothing."""
     migrate(database_of(d1, fake_time))
     assert Wrangler(d1).apply() == []
     assert schema(d1) == expected
 
 
-def test_b2d1_finds_nothing_left_after_wrangler(
-    d1: EmbeddedD1, fake_time: FakeTime, expected: list[Any]
-) -> None:
+def test_b2d1_finds_nothing_left_after_wrangler(d1: AnyD1, fake_time: FakeTime, expected: list[Any]) -> None:
     """What wrangler applied, b2d1 sees applied."""
     Wrangler(d1).apply()
     assert migrate(database_of(d1, fake_time)) == []
     assert schema(d1) == expected
 
 
-def test_either_goes_on_where_the_other_stopped(
-    d1: EmbeddedD1, fake_time: FakeTime, expected: list[Any]
-) -> None:
+def test_either_goes_on_where_the_other_stopped(d1: AnyD1, fake_time: FakeTime, expected: list[Any]) -> None:
     """After wrangler applied the first one, b2d1 applies the rest, and wrangler again finds nothing left."""
     assert Wrangler(d1).apply(most=1) == NAMES[:1]
     assert migrate(database_of(d1, fake_time)) == NAMES[1:]
@@ -136,7 +131,7 @@ def test_either_goes_on_where_the_other_stopped(
     assert schema(d1) == expected
 
 
-def test_the_record_is_wranglers(d1: EmbeddedD1, fake_time: FakeTime) -> None:
+def test_the_record_is_wranglers(d1: AnyD1, fake_time: FakeTime) -> None:
     """The record has wrangler's columns and fills them as it does: an id, the file's name, a time."""
     migrate(database_of(d1, fake_time))
     with closing(d1.connect()) as connection:
@@ -162,7 +157,7 @@ def test_the_record_is_wranglers(d1: EmbeddedD1, fake_time: FakeTime) -> None:
     ],
 )
 def test_a_table_that_is_there_keeps_its_rows(
-    d1: EmbeddedD1, fake_time: FakeTime, expected: list[Any], before: str, applied: list[str]
+    d1: AnyD1, fake_time: FakeTime, expected: list[Any], before: str, applied: list[str]
 ) -> None:
     """A database that has the table already gets the rest, and its rows stay as they are."""
     execute(d1, before + "INSERT INTO media_assets (media_uid, b2_key, size) VALUES ('b2_1', 'k', 1);")
@@ -173,7 +168,7 @@ def test_a_table_that_is_there_keeps_its_rows(
     assert database.figure("SELECT count(*) FROM media_assets WHERE b2_key = 'k'", doing="counting") == 1
 
 
-def test_nothing_pending_is_found_out_by_reading(d1: EmbeddedD1, fake_time: FakeTime) -> None:
+def test_nothing_pending_is_found_out_by_reading(d1: AnyD1, fake_time: FakeTime) -> None:
     """With nothing to apply no statement but SELECT is sent, and looking itself never writes."""
     database = database_of(d1, fake_time)
     assert migrations.pending(database, migrations.shipped()) == migrations.shipped()
@@ -190,7 +185,7 @@ def test_nothing_pending_is_found_out_by_reading(d1: EmbeddedD1, fake_time: Fake
 @pytest.mark.parametrize("status", [None, 503])
 @pytest.mark.parametrize("migration", [0, 1])
 def test_a_lost_answer_does_not_apply_twice_nor_fail(
-    d1: EmbeddedD1, fake_time: FakeTime, expected: list[Any], *, when: Any, status: int | None, migration: int
+    d1: AnyD1, fake_time: FakeTime, expected: list[Any], *, when: Any, status: int | None, migration: int
 ) -> None:
     """Whether the request or only its answer was lost, each migration is applied and recorded once."""
     with Forwarder(d1.url) as forwarder:
@@ -202,7 +197,7 @@ def test_a_lost_answer_does_not_apply_twice_nor_fail(
 
 
 def test_a_look_that_comes_too_soon_does_not_make_it_fail(
-    d1: EmbeddedD1, fake_time: FakeTime, expected: list[Any]
+    d1: AnyD1, fake_time: FakeTime, expected: list[Any]
 ) -> None:
     """After a lost answer a stale look may miss the effect: the second try is refused, and all is well."""
     with Forwarder(d1.url) as forwarder:
@@ -228,7 +223,7 @@ def test_a_look_that_comes_too_soon_does_not_make_it_fail(
     ],
 )
 def test_a_migration_that_fails_leaves_nothing_behind(
-    d1: EmbeddedD1, fake_time: FakeTime, second: str, message: str
+    d1: AnyD1, fake_time: FakeTime, second: str, message: str
 ) -> None:
     """All of a migration and its record, or nothing: what stood before the fault is taken back."""
     database = database_of(d1, fake_time)
@@ -239,9 +234,11 @@ def test_a_migration_that_fails_leaves_nothing_behind(
     assert migrations.pending(database, [faulty]) == [faulty]
 
 
-def schema_names(d1: EmbeddedD1) -> list[str]:
+def schema_names(d1: AnyD1) -> list[str]:
     with closing(d1.connect()) as connection:
-        return [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
+        # D1 itself keeps a table in every database.
+        names = connection.execute("SELECT name FROM sqlite_master WHERE name NOT GLOB '_cf_*'")
+        return [name for (name,) in names]
 
 
 def test_files_are_read_in_order_and_without_carriage_returns(
@@ -274,7 +271,7 @@ def test_what_is_shipped_is_what_lies_in_the_folder() -> None:
     assert migrations.shipped() == [Migration(name, (FOLDER / name).read_text()) for name in NAMES]
 
 
-def test_the_command_applies_and_then_has_nothing_to_do(d1: EmbeddedD1, b2d1: Callable[..., Result]) -> None:
+def test_the_command_applies_and_then_has_nothing_to_do(d1: AnyD1, b2d1: Callable[..., Result]) -> None:
     """`b2d1 migrate` names what it applied; a dry run prints the statements and applies nothing."""
     env = d1.settings()
     dry = b2d1("migrate", "--dry-run", env=env)
