@@ -1,5 +1,6 @@
 """D1 over real sockets: what is sent, what is believed, how often and how long it is tried."""
 
+import dataclasses
 import datetime as dt
 import gzip
 import json
@@ -16,7 +17,6 @@ from conftest import FakeTime
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from forwarder import Forwarder
 from pytest_httpserver import HTTPServer
 from scripted_d1 import (
     ACCOUNT,
@@ -43,6 +43,7 @@ from b2d1.errors import D1Error, GuardRefusal, Retry
 from b2d1.retry import Deadline, Retrying
 from b2d1.settings import Settings
 from sandbox.d1 import EmbeddedD1
+from sandbox.forwarder import Forwarder
 
 AWKWARD = 'quote " backslash \\ line\nend é 🎞 <&>'
 
@@ -222,6 +223,32 @@ class TestPatience:
         error = refusal_of(lambda: database.run("SELECT 1", doing="asking"))
         assert (fake_time.pauses, fake_time.now, len(asked)) == ([9.0, 9.0], 1018.0, 3)
         assert str(error) == "asking: D1 answered 503 (gave up: the next try is due in 9.0 s, 2.0 s are left)"
+
+    @pytest.mark.parametrize(
+        ("left", "within", "ends"),
+        [
+            pytest.param(60, 10.0, 1009, id="what a run can do without"),
+            pytest.param(5, 10.0, 1003, id="a deadline that comes sooner"),
+            pytest.param(60, None, 1057, id="what it cannot"),
+        ],
+    )
+    def test_a_statement_may_be_bounded_in_time(
+        self, httpserver: HTTPServer, fake_time: FakeTime, left: float, within: float | None, ends: float
+    ) -> None:
+        """With `within` it is tried as often as that time allows, and never past the deadline."""
+        script(httpserver, as_response("", 503, {"Retry-After": "3"}))
+        retrying = dataclasses.replace(fake_time.retrying(left, attempts=100), random=lambda: 0.0)
+        database = Database(settings(httpserver.url_for("")), retrying)
+        error = refusal_of(lambda: database.run("DELETE", doing="clearing", within=within))
+        assert (fake_time.now, error.ambiguous) == (ends, True)
+
+    def test_a_bound_in_time_is_no_bound_on_tries(self, httpserver: HTTPServer, fake_time: FakeTime) -> None:
+        """Where time is the bound, short pauses make more tries than a run's own number of them."""
+        asked = script(httpserver, as_response("", 503, {"Retry-After": "0.5"}))
+        retrying = dataclasses.replace(fake_time.retrying(attempts=2), random=lambda: 0.0)
+        database = Database(settings(httpserver.url_for("")), retrying)
+        refusal_of(lambda: database.run("DELETE", doing="clearing", within=10.0))
+        assert (len(asked), fake_time.now) == (20, 1009.5)
 
     @pytest.mark.parametrize(
         ("headers", "pauses"), [({}, [60.0, 60.0]), ({"Retry-After": "290"}, [290.0, 290.0])]
@@ -433,6 +460,26 @@ class TestForm:
         database = Database(settings(httpserver.url_for("")), fake_time.retrying())
         error = refusal_of(lambda: database.figure("SELECT count(*)", doing="counting"))
         assert str(error) == "counting: the answer is not D1's"
+
+    @pytest.mark.parametrize(
+        "rows",
+        [[], [[1, 2], [1, 2]], [[1, None]], [["1", 2]], [[1, 2.0]], [[1]], [[1, 2, 3]], [[]]],
+        ids=repr,
+    )
+    def test_figures_are_one_row_of_whole_numbers(
+        self, httpserver: HTTPServer, fake_time: FakeTime, rows: list[Any]
+    ) -> None:
+        """Where several numbers are asked for, anything but a row of so many is an error."""
+        script(httpserver, as_response(answer(rows)))
+        database = Database(settings(httpserver.url_for("")), fake_time.retrying())
+        error = refusal_of(lambda: database.figures("SELECT 1, 2", doing="counting", columns=2))
+        assert error.message == "the answer is not D1's"
+
+    def test_figures_come_in_their_order(self, httpserver: HTTPServer, fake_time: FakeTime) -> None:
+        """A row of whole numbers is given as it came."""
+        script(httpserver, as_response(answer([[2**53, 0, 7]])))
+        database = Database(settings(httpserver.url_for("")), fake_time.retrying())
+        assert database.figures("SELECT 1, 2, 3", doing="counting", columns=3) == [2**53, 0, 7]
 
     @pytest.mark.parametrize("result", [None, [], {}, "text", {"bookmark": None}, {"bookmark": 5}], ids=repr)
     def test_a_bookmark_is_a_text(self, httpserver: HTTPServer, fake_time: FakeTime, result: Any) -> None:

@@ -43,8 +43,8 @@ def test_the_readme_shows_what_make_run_prints() -> None:
     starts = [line.split(" ", 1)[0] for line in transcript.strip().splitlines()]
 
     assert starts == [
-        *("applied", "applied"),
-        *("INFO:", "b2d1-sandbox/", "discovered", "inserted", "list_requests", "listing_sha256", "bookmark"),
+        *("applied", "applied", "INFO:", "INFO:", "b2d1-sandbox/", "discovered", "inserted", "list_requests"),
+        *("listing_sha256", "receipt:", "bookmark"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What b2d1 says to D1 about its table, towards the embedded D1: real statements on a real engine."""
+"""What b2d1 says to D1 about its table: real statements, on the embedded engine and Cloudflare's."""
 
 import json
 import sqlite3
@@ -7,8 +7,10 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from conftest import FakeTime
-from forwarder import Forwarder
+from conftest import AnyD1, FakeTime
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from scripted_d1 import answer, as_response, envelope, script, settings
 
@@ -18,7 +20,7 @@ from b2d1.errors import D1Error, GuardRefusal
 from b2d1.media import media_uid
 from b2d1.media_assets import CREATE_TABLE, CREATE_UNIQUE_INDEX, FIND_DUPLICATES, MediaAssets
 from b2d1.settings import Settings
-from sandbox.d1 import EmbeddedD1
+from sandbox.forwarder import Forwarder
 
 # The table as it has been documented from the beginning: databases hold exactly this.
 DOCUMENTED_TABLE = """\
@@ -40,9 +42,9 @@ Row = tuple[str | None, str | None, str | None, int | None, str | None]
 
 
 class Bench:
-    """The embedded D1, and the code under test in front of it."""
+    """D1, and the code under test in front of it."""
 
-    def __init__(self, d1: EmbeddedD1, time: FakeTime, url: str | None = None) -> None:
+    def __init__(self, d1: AnyD1, time: FakeTime, url: str | None = None) -> None:
         env = d1.settings() | ({"CLOUDFLARE_API_BASE_URL": url} if url else {})
         self.d1 = d1
         self.database = Database(Settings.from_env(env, b2=False).d1, time.retrying())  # type: ignore[arg-type]
@@ -70,7 +72,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(d1: EmbeddedD1, fake_time: FakeTime) -> Bench:
+def bench(d1: AnyD1, fake_time: FakeTime) -> Bench:
     """Provide an empty database."""
     return Bench(d1, fake_time)
 
@@ -215,6 +217,51 @@ class TestLook:
         table.table.look()
         assert [text.split()[0] for text in table.d1.statements] == ["SELECT"]
 
+    @pytest.mark.parametrize(
+        ("ddl", "indexes"),
+        [
+            pytest.param(f"CREATE TABLE media_assets ({COLUMNS}, PRIMARY KEY (media_uid))", 1, id="one"),
+            pytest.param(DOCUMENTED_TABLE, 1, id="as documented"),
+            pytest.param(
+                f"{DOCUMENTED_TABLE} CREATE INDEX a ON media_assets (b2_key); CREATE TABLE t (c UNIQUE);"
+                "CREATE UNIQUE INDEX b ON media_assets (media_uid, size) WHERE size > 5;"
+                "CREATE INDEX c ON media_assets (lower(etag))",
+                4,
+                id="of each kind",
+            ),
+        ],
+    )
+    def test_the_indexes_that_a_row_is_written_to_are_counted(
+        self, bench: Bench, ddl: str, indexes: int
+    ) -> None:
+        """Each index of the table counts once, unique or not, partial or not; another table's does not."""
+        bench.execute(ddl)
+        bench.table.look()
+        before = bench.database.usage.rows_written
+        bench.table.insert(chunk(["b2_1", "k", "f", 9, "e"], ["b2_2", "k", "f", 9, "e"]))
+        sequence = 1 if "AUTOINCREMENT" in ddl else 0
+        written = bench.database.usage.rows_written - before - sequence
+        assert (bench.table.indexes, written) == (indexes, 2 * (1 + indexes))
+
+    @pytest.mark.parametrize(
+        ("ddl", "has"),
+        [
+            pytest.param("", False, id="none"),
+            pytest.param(
+                "CREATE TABLE media_ingest_chunks (run_id, seq, payload, staged_at)", True, id="a table"
+            ),
+            pytest.param("CREATE VIEW media_ingest_chunks AS SELECT 1 AS run_id", False, id="a view"),
+            pytest.param("CREATE TABLE other_chunks (run_id)", False, id="another"),
+        ],
+    )
+    def test_it_tells_whether_there_is_a_table_for_chunks(self, table: Bench, ddl: str, *, has: bool) -> None:
+        """What the run may stage in is found by the same one SELECT."""
+        if ddl:
+            table.execute(ddl)
+        table.table.look()
+        assert table.table.has_staging is has
+        assert len(table.d1.statements) == 1
+
     def refusal(self, bench: Bench, message: str) -> D1Error:
         with pytest.raises(D1Error) as failure:
             bench.table.look()
@@ -356,7 +403,7 @@ class TestInsert:
         ("status", "when", "known"), [(None, "after", 1), (503, "after", 1), (503, "before", 0)]
     )
     def test_in_doubt_the_error_says_so(
-        self, d1: EmbeddedD1, fake_time: FakeTime, status: int | None, when: Any, known: int
+        self, d1: AnyD1, fake_time: FakeTime, status: int | None, when: Any, known: int
     ) -> None:
         """An insert whose answers were all lost ends with an error that does not claim to know."""
         with Forwarder(d1.url) as forwarder:
@@ -391,7 +438,7 @@ class TestProof:
         assert failure.value.exit_code == 4
         assert (len(fake_time.pauses) >= 3, 1015 <= fake_time.now <= 1030) == (True, True)
 
-    def test_a_read_that_comes_too_soon_is_repeated(self, d1: EmbeddedD1, fake_time: FakeTime) -> None:
+    def test_a_read_that_comes_too_soon_is_repeated(self, d1: AnyD1, fake_time: FakeTime) -> None:
         """A stale read, which misses what was just written, is asked again until it sees it."""
         with Forwarder(d1.url) as forwarder:
             bench = Bench(d1, fake_time, forwarder.url)
@@ -402,7 +449,7 @@ class TestProof:
             bench.table.prove(chunk(["b2_1", "k", "f", 1, None]))
         assert len(fake_time.pauses) == 3
 
-    def test_it_ends_inside_the_deadline(self, d1: EmbeddedD1, fake_time: FakeTime) -> None:
+    def test_it_ends_inside_the_deadline(self, d1: AnyD1, fake_time: FakeTime) -> None:
         """With five seconds left, missing rows are not waited for beyond them."""
         env = d1.settings()
         database = Database(Settings.from_env(env, b2=False).d1, fake_time.retrying(5))  # type: ignore[arg-type]
@@ -538,6 +585,59 @@ class TestIdentityGuard:
         assert str(refusal.value).isprintable()
 
 
+class TestOtherForms:
+    """Whether a stored row could be a new one's content under another uid, found without the new ones."""
+
+    @pytest.mark.parametrize(
+        ("mode", "stored", "other"),
+        [
+            pytest.param("objects", row("k", '"e"', '"e"'), False, id="an ETag"),
+            pytest.param("objects", row("k", '"e"', "e"), False, id="an ETag stored bare beside it"),
+            pytest.param("objects", row("k", "e", "e"), True, id="bare"),
+            pytest.param("objects", row("k", "e", '"e"'), True, id="bare beside quotes"),
+            pytest.param("objects", row("k", VERSION, '"e"'), True, id="a version id"),
+            pytest.param("objects", ("b2_x", "k", None, 1, '"e"'), True, id="no file id"),
+            pytest.param("objects", row("k", '"f"', '"e"'), True, id="another ETag"),
+            pytest.param("objects", row("k", '"e"', None), False, id="no etag, so nothing to be the same"),
+            pytest.param("versions", row("k", VERSION, '"e"'), False, id="versions: a version id"),
+            pytest.param("versions", row("k", '"e"', '"e"'), True, id="versions: an ETag"),
+            pytest.param("versions", ("b2_x", "k", None, 1, '"e"'), True, id="versions: no file id"),
+        ],
+    )
+    def test_a_row_of_another_form_is_found_among_others(
+        self, table: Bench, mode: Any, stored: Row, *, other: bool
+    ) -> None:
+        """One such row among usual ones is found by one SELECT; usual ones alone are none."""
+        usual = [VERSION if mode == "versions" else f'"{number}"' for number in range(9)]
+        table.fill(*(row(f"usual{number}", file_id, file_id) for number, file_id in enumerate(usual)))
+        assert table.table.has_other_forms(mode) is False
+        table.fill(stored)
+        table.d1.statements.clear()
+        assert table.table.has_other_forms(mode) is other
+        assert [text.split()[0] for text in table.d1.statements] == ["SELECT"]
+
+    @given(
+        stored=st.tuples(*[st.sampled_from([None, "e", '"e"', '""e""', "f", '"f"', VERSION])] * 2),
+        etag=st.sampled_from(["e", '"e"', '""e"']),
+        mode=st.sampled_from(["objects", "versions"]),
+    )
+    @examples(max_examples=150, deadline=None)
+    def test_where_it_finds_none_the_guard_has_nothing_to_refuse(
+        self, stored: tuple[str | None, str | None], etag: str, mode: Any
+    ) -> None:
+        """What the short look lets pass, the look at every row lets pass too, if the new rows are usual."""
+        file_id = f'"{etag.strip(chr(34))}"' if mode == "objects" else VERSION + "0"
+        uid = media_uid(str(stored[0]), "k")
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.execute(DOCUMENTED_TABLE)
+            insert = "INSERT INTO media_assets (media_uid, b2_key, b2_file_id, size, etag)"
+            connection.execute(f"{insert} VALUES (?, 'k', ?, 1, ?)", (uid, *stored))
+            ((other,),) = connection.execute(media_assets.OTHER_FORM, (mode,)).fetchall()
+            new = chunk(row("k", file_id, etag))
+            refused = connection.execute(media_assets.OTHER_IDENTITY, (new, mode)).fetchall()
+        assert other or not refused
+
+
 class TestBucketGuard:
     """A table is one bucket's."""
 
@@ -583,7 +683,7 @@ WRITES: dict[str, Callable[[MediaAssets], object]] = {
     ],
 )
 def test_an_answer_of_another_form_is_an_error_everywhere(
-    d1: EmbeddedD1, fake_time: FakeTime, sql_part: str, body: Any
+    d1: AnyD1, fake_time: FakeTime, sql_part: str, body: Any
 ) -> None:
     """Whatever is asked of the table, an answer that is not D1's is an error with a name, exit code 4."""
     with Forwarder(d1.url) as forwarder:
@@ -598,7 +698,7 @@ def test_an_answer_of_another_form_is_an_error_everywhere(
 @pytest.mark.parametrize("rows", [[], [[0], [0]], [["0"]], [[None]]], ids=repr)
 @pytest.mark.parametrize("sql_part", ["SELECT EXISTS", "SELECT count(*)"])
 def test_a_count_that_is_none_proves_nothing(
-    d1: EmbeddedD1, fake_time: FakeTime, sql_part: str, rows: list[Any]
+    d1: AnyD1, fake_time: FakeTime, sql_part: str, rows: list[Any]
 ) -> None:
     """Where a number decides whether all is well, anything else is an error."""
     with Forwarder(d1.url) as forwarder:

@@ -147,3 +147,119 @@ def test_chunks_can_be_read_more_than_once(tmp_path: Path) -> None:
     """The guards read the chunks before the insert does, and each reads them all."""
     plan = plan_of(tmp_path, ["k"] * 3)
     assert list(plan.chunks()) == list(plan.chunks()) == list(plan.all_chunks())
+
+
+def test_a_chunk_may_be_made_to_hold_fewer_rows(tmp_path: Path) -> None:
+    """A chunk never holds more than a round is to take, nor more than a chunk may."""
+    for number, (chunk_rows, sizes) in enumerate([(3, [3, 3, 1]), (7, [7]), (1, [1] * 7)]):
+        (tmp_path / str(number)).mkdir()
+        plan = Plan(tmp_path / str(number), None, chunk_rows)
+        for uid in range(7):
+            plan.add(f"b2_{uid:040}", media("k"))
+        plan.seal()
+        assert [len(uids(chunk)) for chunk in plan.chunks()] == sizes
+    plan = Plan(tmp_path, None, 100_000)
+    for uid in range(CHUNK_ROWS + 1):
+        plan.add(f"b2_{uid:040}", media("k"))
+    plan.seal()
+    assert [plan.rows_in(range(number, number + 1)) for number in range(2)] == [CHUNK_ROWS, 1]
+
+
+@pytest.mark.parametrize(
+    ("file_ids_and_etags", "quoted"),
+    [
+        pytest.param([], True, id="nothing"),
+        pytest.param([('"e"', '"e"'), ('"f"', '"f"')], True, id="in quotes"),
+        pytest.param([('"e"', "e")], True, id="an etag without them"),
+        pytest.param([('"e"', '"e"'), ("f", "f")], False, id="one without quotes"),
+        pytest.param([("e", '"e"')], False, id="a file id without quotes"),
+        pytest.param([('"e"', None)], False, id="no etag"),
+        pytest.param([('"e"', '"f"')], False, id="another etag"),
+        pytest.param([("4_z1", '"e"')], False, id="a version id"),
+    ],
+)
+def test_it_tells_whether_all_file_ids_are_etags(
+    tmp_path: Path, file_ids_and_etags: list[tuple[str, str | None]], *, quoted: bool
+) -> None:
+    """One row whose file id is not its ETag in quotes makes the identity guard look at all of them."""
+    plan = Plan(tmp_path)
+    for number, (file_id, etag) in enumerate(file_ids_and_etags):
+        plan.add(f"b2_{number}", media("k", file_id, etag=etag))
+    assert plan.quoted is quoted
+
+
+def test_a_deferred_row_of_another_form_counts_too(tmp_path: Path) -> None:
+    """Rows beyond the bound are looked at as well: to look at too many rows is safe, at too few is not."""
+    plan = Plan(tmp_path, 1)
+    plan.add("b2_1", media("k"))
+    plan.add("b2_2", media("k", "bare"))
+    assert plan.quoted is False
+
+
+@given(
+    rows=st.integers(1, 60),
+    chunk_rows=st.integers(1, 12),
+    bound=st.none() | st.integers(1, 60),
+    most=st.integers(1, 40),
+)
+@settings(max_examples=120, deadline=None)
+def test_rounds_take_every_due_chunk_once(rows: int, chunk_rows: int, bound: int | None, most: int) -> None:
+    """From the first chunk to the last due one, rounds follow each other, each as large as it may be."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(Path(folder), bound, chunk_rows)
+        for number in range(rows):
+            plan.add(f"b2_{number:040}", media("k"))
+        plan.seal()
+        rounds = []
+        done = 0
+        while done < plan.due_chunks:
+            rounds.append(plan.round(done, most))
+            done = rounds[-1].stop
+        assert [chunk for chunks in rounds for chunk in chunks] == list(range(plan.due_chunks))
+        assert sum(map(plan.rows_in, rounds)) == plan.due == min(rows, bound or rows)
+        for chunks in rounds:
+            assert len(chunks) == 1 or plan.rows_in(chunks) <= most
+            following = range(chunks.start, min(chunks.stop + 1, plan.due_chunks))
+            assert following == chunks or plan.rows_in(following) > most
+
+
+@given(
+    rows=st.integers(2, 40),
+    chunk_rows=st.integers(2, 12),
+    bound=st.none() | st.integers(1, 40),
+    data=st.data(),
+)
+@settings(max_examples=80, deadline=None)
+def test_rows_survive_any_halving(rows: int, chunk_rows: int, bound: int | None, data: st.DataObject) -> None:
+    """However chunks are halved, due ones or deferred ones, the rows, their order and their counts stay."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(Path(folder), bound, chunk_rows)
+        for number in range(rows):
+            plan.add(f"b2_{number:040}", media('写真\r\n 🎞 \u2028"' + "k" * (number % 7), size=2**63 - 1))
+        plan.seal()
+        before = [row for chunk in plan.all_chunks() for row in json.loads(chunk)]
+        for _ in range(6):
+            count = len(list(plan.all_chunks()))
+            large = [number for number in range(count) if plan.rows_in(range(number, number + 1)) > 1]
+            if not large:
+                break
+            number = data.draw(st.sampled_from(large))
+            size = plan.rows_in(range(number, number + 1))
+            plan.halve(number)
+            halves = [plan.rows_in(range(each, each + 1)) for each in (number, number + 1)]
+            assert halves == [size // 2, size - size // 2]
+        assert [row for chunk in plan.all_chunks() for row in json.loads(chunk)] == before
+        assert [row for chunk in plan.chunks() for row in json.loads(chunk)] == before[: plan.due]
+        counts = [plan.rows_in(range(number, number + 1)) for number in range(plan.due_chunks)]
+        assert counts == [len(json.loads(chunk)) for chunk in plan.chunks()]
+        assert len(list(Path(folder).iterdir())) == len(list(plan.all_chunks()))
+
+
+def test_halves_are_written_as_chunks_are(tmp_path: Path) -> None:
+    """A half is the text that a chunk of its rows would be, byte for byte."""
+    keys = ['写真\r\n 🎞 \u2028 " \\', "b", "c", "d", "e"]
+    plan = plan_of(tmp_path, keys)
+    (whole,) = plan.chunks()
+    plan.halve(0)
+    first, second = plan.chunks()
+    assert (first[:-1] + ",\n" + second[1:], uids(first), uids(second)) == (whole, [0, 1], [2, 3, 4])

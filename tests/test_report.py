@@ -13,8 +13,8 @@ from b2d1.report import SnapshotReport, SyncReport, left_out
 NAMES = [
     *("run_id", "started_at", "duration_ms", "bucket", "prefix", "list_mode", "key_order"),
     *("database_name", "database_id", "dry_run", "discovered", "known", "new", "inserted", "confirmed"),
-    *("deferred", "unidentified", "rounds", "missing_after", "list_requests", "d1_requests", "rows_read"),
-    *("rows_written", "changed_db", "bookmark", "listing_sha256", "snapshot"),
+    *("deferred", "unidentified", "rounds", "checked", "missing_after", "list_requests", "d1_requests"),
+    *("rows_read", "rows_written", "changed_db", "bookmark", "listing_sha256", "snapshot"),
 ]
 
 REPORT = SyncReport(
@@ -36,6 +36,7 @@ REPORT = SyncReport(
     deferred=1,
     unidentified=1,
     rounds=1,
+    checked=2,
     missing_after=0,
     list_requests=1,
     d1_requests=7,

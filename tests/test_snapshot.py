@@ -431,9 +431,14 @@ def scripted(aws: None, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch)
     return httpserver
 
 
+def kept() -> Response:
+    """Answer a PUT as S3 does when it has the object."""
+    return Response(headers={"ETag": '"9a0364b9e99bb480dd25e1f0284c8555"'})
+
+
 def test_a_busy_s3_is_asked_again(scripted: HTTPServer, document: Path, fake_time: FakeTime) -> None:
     """503 is tried again with growing pauses, each time with the whole document."""
-    script = Script(scripted, *(Response(status=status) for status in (503, 503, 404, 503, 500, 200)))
+    script = Script(scripted, *(Response(status=status) for status in (503, 503, 404, 503, 500)), kept())
 
     assert keep(document, "s3://snapshots/a.json", fake_time).changed
     assert script.asked == ["HEAD", "HEAD", "HEAD", "PUT", "PUT", "PUT"]
@@ -441,9 +446,22 @@ def test_a_busy_s3_is_asked_again(scripted: HTTPServer, document: Path, fake_tim
     assert fake_time.pauses == [1.0, 2.0, 1.0, 2.0]
 
 
+def test_another_answer_to_a_put_is_not_believed(
+    scripted: HTTPServer, document: Path, fake_time: FakeTime
+) -> None:
+    """A page of something on the way, under HTTP 200, does not pass for a snapshot that is kept."""
+    page = Response("<html><body>Log in to this network</body></html>", content_type="text/html")
+    script = Script(scripted, Response(status=404), *[page] * 8)
+
+    error = fault(document, "s3://snapshots/a.json", fake_time)
+
+    assert error.message == "the answer is not S3's"
+    assert script.asked == ["HEAD", *["PUT"] * 8]
+
+
 def test_s3_may_say_how_long_to_wait(scripted: HTTPServer, document: Path, fake_time: FakeTime) -> None:
     """Retry-After is waited for."""
-    Script(scripted, Response(status=404), Response(status=503, headers={"Retry-After": "17"}), Response())
+    Script(scripted, Response(status=404), Response(status=503, headers={"Retry-After": "17"}), kept())
 
     keep(document, "s3://snapshots/a.json", fake_time)
 

@@ -35,7 +35,7 @@ from b2d1.retry import Retrying
 from b2d1.run_folder import run_folder
 from b2d1.settings import B2Settings, D1Settings, Settings
 from b2d1.sync import Job, Source, sync
-from b2d1.terminal import ListingProgress, Stdout, log_to_stderr, one_line, summary
+from b2d1.terminal import RunProgress, Stdout, log_to_stderr, one_line, summary
 
 stdout = Stdout()
 
@@ -68,7 +68,8 @@ def sync_command(
 ) -> None:
     """List the bucket and insert what the table lacks.
 
-    All of it, or nothing: rows are written only when the listing is proven whole.
+    Rows are written only when the listing is proven whole, and all or none: as one, or in rounds of
+    ROWS_PER_PUBLISH where more are new.
     """
     settings = _settings()
     job = Job.of(settings, dry_run=dry_run, adopt=adopt, prefix=prefix, snapshot_uri=snapshot)
@@ -84,7 +85,7 @@ def inventory(prefix: str | None) -> None:
     One object a line. The closing ]} is printed only when the listing is proven whole.
     """
     listing = _listing(_settings(d1=False), prefix)
-    with ListingProgress(printing=True) as progress:
+    with RunProgress(printing=True) as progress:
         writer = InventoryWriter(stdout, listing.bucket, listing.prefix, listing.list_mode)
         for objects in listing:
             writer.add(objects)
@@ -178,7 +179,7 @@ def _inventory(file: str, folder: Path) -> Iterator[InventoryListing]:
 
 
 def _sync(source: Source, settings: Settings, job: Job, *, as_json: bool) -> None:
-    with ListingProgress() as progress:
+    with RunProgress() as progress:
 
         def write_sql(statement: str) -> None:
             progress.hide()
@@ -186,7 +187,12 @@ def _sync(source: Source, settings: Settings, job: Job, *, as_json: bool) -> Non
                 stdout.line(statement)
 
         database = Database(cast("D1Settings", settings.d1), Retrying())
-        report = sync(source, database, job, Retrying(), progress=progress.show, write_sql=write_sql)
+        report = sync(
+            *(source, database, job, Retrying()),
+            progress=progress.show,
+            writing=progress.show_written,
+            write_sql=write_sql,
+        )
     try:
         if as_json:
             stdout.line(report.as_json())

@@ -77,13 +77,16 @@ class Database:
             )
         self.id = found[self.name]
 
-    def run(self, sql: str, *params: str, doing: str, columns: int | None = None) -> Answer:
+    def run(
+        self, sql: str, *params: str, doing: str, columns: int | None = None, within: float | None = None
+    ) -> Answer:
         """Run one statement, again where its answer was lost: it must be one that may be repeated.
 
-        `columns` is how many the answer must have, where its rows matter. An error is `ambiguous` when any of
-        the tries was.
+        `columns` is how many the answer must have, where its rows matter; `within` bounds the tries (seconds)
+        of what a run can do without. An error is `ambiguous` when any of the tries was.
         """
         lost = False
+        retrying = self._retrying if within is None else self._retrying.within(within)
 
         def attempt() -> dict[str, Any]:
             nonlocal lost
@@ -96,15 +99,19 @@ class Database:
                 raise
             return result
 
-        result = self._retrying.call(attempt)
+        result = retrying.call(attempt)
         return Answer(result["results"]["rows"], int(result["meta"].get("changes") or 0), confirmed=not lost)
 
     def figure(self, sql: str, *params: str, doing: str) -> int:
         """Run a statement whose answer is one whole number."""
-        rows = self.run(sql, *params, doing=doing, columns=1).rows
-        if len(rows) != 1 or not isinstance(rows[0][0], int):
+        return self.figures(sql, *params, doing=doing, columns=1)[0]
+
+    def figures(self, sql: str, *params: str, doing: str, columns: int) -> list[int]:
+        """Run a statement whose answer is one row of whole numbers."""
+        rows = self.run(sql, *params, doing=doing, columns=columns).rows
+        if len(rows) != 1 or not all(isinstance(figure, int) for figure in rows[0]):
             raise not_d1(doing)
-        return rows[0][0]
+        return rows[0]
 
     def run_script(self, sql: str, *, doing: str, done: Callable[[], bool]) -> None:
         """Run several statements, all or none; `done` tells whether they took effect, here or elsewhere."""
@@ -143,16 +150,18 @@ class Database:
         doing = f"looking for database {self.name}"
         for page in itertools.count(1):
             query = {"name": self.name, "page": page, "per_page": DATABASES_PER_PAGE}
-            path = f"?{urllib.parse.urlencode(query)}"
-            databases = self._retrying.call(partial(self._api.request, "GET", path, doing))
             before = len(found)
-            try:
-                found |= {str(each["name"]): each["uuid"].lower() for each in databases}
-            except (TypeError, KeyError, AttributeError):
-                raise not_d1(doing) from None
+            found |= self._retrying.call(partial(self._page_of_ids, query, doing))
             if self.name in found or len(found) == before:
                 break
         return found
+
+    def _page_of_ids(self, query: dict[str, Any], doing: str) -> dict[str, str]:
+        databases = self._api.request("GET", f"?{urllib.parse.urlencode(query)}", doing)
+        try:
+            return {str(each["name"]): each["uuid"].lower() for each in databases}
+        except (TypeError, KeyError, AttributeError):
+            raise not_d1(doing) from None
 
     def _statements(self, body: dict[str, Any], doing: str) -> list[dict[str, Any]]:
         """Send statements once; return what each of them answered."""

@@ -113,5 +113,8 @@ def _no_answer(failure: Exception, doing: str, base_url: str) -> D1Error:
         error.hint = "Cloudflare's certificate was not accepted: does something on the way replace it?"
         return error
     error.retry = Retry.SOON
-    error.ambiguous = not isinstance(failure, requests.ConnectTimeout)
+    # Where no connection came about, nothing was sent; requests wraps the error that tells.
+    reason = getattr(failure.args[0], "reason", None) if failure.args else None
+    unsent = (requests.ConnectTimeout, urllib3.exceptions.NewConnectionError)
+    error.ambiguous = not isinstance(failure, unsent) and not isinstance(reason, unsent)
     return error

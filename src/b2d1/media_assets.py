@@ -5,8 +5,9 @@ string. So nothing is ever quoted into SQL, integers and NULLs stay exact, and t
 does not matter.
 """
 
+import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from b2d1.d1 import Answer, Database
@@ -38,7 +39,11 @@ SELECT 'column' AS kind, name FROM pragma_table_info('media_assets')
 UNION ALL
 SELECT 'unique', group_concat(key.name || ' ' || key.coll)
 FROM pragma_index_list('media_assets') list CROSS JOIN pragma_index_xinfo(list.name) key
-WHERE list."unique" = 1 AND list.partial = 0 AND key.key = 1 GROUP BY list.name HAVING count(*) = 1"""
+WHERE list."unique" = 1 AND list.partial = 0 AND key.key = 1 GROUP BY list.name HAVING count(*) = 1
+UNION ALL
+SELECT 'index', name FROM pragma_index_list('media_assets')
+UNION ALL
+SELECT 'table', name FROM sqlite_master WHERE type = 'table' AND name = 'media_ingest_chunks'"""
 
 HAS_ROWS = "SELECT EXISTS (SELECT 1 FROM media_assets)"
 
@@ -47,26 +52,41 @@ MISSING = """\
 SELECT value FROM json_each(?1) j
 WHERE NOT EXISTS (SELECT 1 FROM media_assets m WHERE m.media_uid = j.value)"""
 
+# Of a new row v and a stored row m with the same key: the same content under another identity.
+SAME_CONTENT = """\
+m.media_uid <> json_extract(v.value, '$[0]')
+AND trim(m.etag, '"') = trim(json_extract(v.value, '$[4]'), '"')
+AND ({mode} = 'objects' OR m.b2_file_id IS NULL OR m.b2_file_id NOT GLOB '4_z*')"""
+
 # CROSS JOIN keeps SQLite from walking the whole table instead of looking each key up.
-OTHER_IDENTITY = """\
+OTHER_IDENTITY = f"""\
 SELECT m.b2_key, min(m.b2_file_id), json_extract(v.value, '$[2]'), count(*) OVER ()
 FROM json_each(?1) v CROSS JOIN media_assets m ON m.b2_key = json_extract(v.value, '$[1]')
-WHERE m.media_uid <> json_extract(v.value, '$[0]')
-AND trim(m.etag, '"') = trim(json_extract(v.value, '$[4]'), '"')
-AND (?2 = 'objects' OR m.b2_file_id IS NULL OR m.b2_file_id NOT GLOB '4_z*')
+WHERE {SAME_CONTENT.format(mode="?2")}
 GROUP BY v.key LIMIT 3"""
+
+# Whether any stored row has another form of identity than the mode gives it. If none has, and the new rows
+# have that form, then none can be the same content under another media_uid.
+OTHER_FORM = """\
+SELECT EXISTS (SELECT 1 FROM media_assets m WHERE m.b2_file_id IS NULL
+OR CASE ?1 WHEN 'objects' THEN m.b2_file_id <> '"' || trim(m.etag, '"') || '"'
+ELSE m.b2_file_id NOT GLOB '4_z*' END)"""
 
 SHARES_A_KEY = """\
 SELECT EXISTS (SELECT 1 FROM json_each(?1) v
 CROSS JOIN media_assets m ON m.b2_key = json_extract(v.value, '$[1]'))"""
 
+# json_extract, since SQLite before 3.38 has no ->>.
+INSERT_COLUMNS = """\
+(media_uid, b2_key, b2_file_id, size, etag)
+SELECT json_extract(v.value, '$[0]'), json_extract(v.value, '$[1]'), json_extract(v.value, '$[2]'),
+json_extract(v.value, '$[3]'), json_extract(v.value, '$[4]')"""
+
 # WHERE true keeps ON CONFLICT from being read as a join's ON. Not INSERT OR IGNORE: that would also swallow
-# a violated NOT NULL. json_extract, since SQLite before 3.38 has no ->>.
-INSERT = """\
-INSERT INTO media_assets (media_uid, b2_key, b2_file_id, size, etag)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-json_extract(value, '$[3]'), json_extract(value, '$[4]')
-FROM json_each(?1) WHERE true ON CONFLICT(media_uid) DO NOTHING"""
+# a violated NOT NULL.
+INSERT = f"""\
+INSERT INTO media_assets {INSERT_COLUMNS}
+FROM json_each(?1) v WHERE true ON CONFLICT(media_uid) DO NOTHING"""
 
 COUNT_MISSING = """\
 SELECT count(*) FROM json_each(?1) v
@@ -74,16 +94,24 @@ WHERE NOT EXISTS (SELECT 1 FROM media_assets m WHERE m.media_uid = json_extract(
 
 
 class MediaAssets:
-    """The table, in one database. Every method but `insert` sends nothing but SELECT."""
+    """The table, in one database. Every method but `insert` sends nothing but SELECT.
+
+    After `look`, `indexes` counts what a new row is written to besides the table, and `has_staging` tells
+    whether there is a table for chunks.
+    """
 
     def __init__(self, database: Database, retrying: Retrying | None = None) -> None:
         self.database = database
+        self.indexes = 0
+        self.has_staging = False
         self._retrying = retrying or Retrying()
 
     def look(self) -> None:
         """Refuse a table that is missing, lacks a column, or whose media_uid is not unique (D1Error)."""
         found = self.database.run(LOOK, doing="looking at table media_assets", columns=2).rows
         columns = {name for kind, name in found if kind == "column"}
+        self.indexes = sum(kind == "index" for kind, _ in found)
+        self.has_staging = ["table", "media_ingest_chunks"] in found
         if not columns:
             raise D1Error(
                 "there is no table media_assets",
@@ -109,6 +137,10 @@ class MediaAssets:
         if not missing.issubset(uids):
             raise D1Error("the answer holds what was not asked about", doing=doing)
         return missing
+
+    def has_other_forms(self, mode: ListMode) -> bool:
+        """Tell whether a stored row could be the same content as a new one, under another media_uid."""
+        return bool(self.database.figure(OTHER_FORM, mode, doing="looking for other forms of identity"))
 
     def refuse_other_identity(self, chunks: Iterable[str], mode: ListMode) -> None:
         """Identity guard: refuse rows whose content the table holds already under another media_uid."""
@@ -140,20 +172,18 @@ class MediaAssets:
 
     def insert(self, chunk: str) -> Answer:
         """Insert a chunk's rows that the table lacks: all of them, or none."""
-        try:
+        with doubt_told():
             return self.database.run(INSERT, chunk, doing="inserting")
-        except D1Error as error:
-            if error.ambiguous:
-                error.message += "; whether the rows are in is unknown"
-                error.hint = f"{error.hint} Run again: it inserts only what is missing.".strip()
-            raise
+
+    def count_missing(self, chunk: str) -> int:
+        """Count the rows of a chunk that the table lacks."""
+        return self.database.figure(COUNT_MISSING, chunk, doing="checking what was inserted")
 
     def prove(self, chunk: str) -> None:
         """Prove that the table holds every row of a chunk; asks for a while, since a read may be stale."""
 
         def ask() -> None:
-            missing = self.database.figure(COUNT_MISSING, chunk, doing="checking what was inserted")
-            if missing:
+            if missing := self.count_missing(chunk):
                 raise D1Error(
                     f"{missing:,} of the rows inserted cannot be read back",
                     hint="Run again: it inserts what is missing. Does another program delete rows?",
@@ -161,6 +191,18 @@ class MediaAssets:
                 )
 
         self._retrying.within(STALE_READ_SECONDS).call(ask)
+
+
+@contextlib.contextmanager
+def doubt_told() -> Iterator[None]:
+    """Let the error of a statement that inserts say when nobody knows whether it did."""
+    try:
+        yield
+    except D1Error as error:
+        if error.ambiguous:
+            error.message += "; whether the rows are in is unknown"
+            error.hint = f"{error.hint} Run again: it inserts only what is missing.".strip()
+        raise
 
 
 def _how_to_add(lacking: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from b2d1.media import MediaObject
 
@@ -18,20 +19,28 @@ CHUNK_ROWS = 5_000
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class Plan:
-    """The rows to insert, in listing order.
+class _Chunk(NamedTuple):
+    file: Path
+    rows: int
 
-    `new` counts all of them; those beyond `most` rows are `deferred` to a later run. `rows_that_fit` counts
-    the rows of that full chunk which holds the fewest.
+
+class Plan:
+    """The rows to insert, in listing order, at most `chunk_rows` of them in a chunk.
+
+    `new` counts all of them; those beyond `most` rows are `deferred` to a later run. `quoted` tells whether
+    every file_id is an ETag in quotes, as a listing in mode `objects` gives them. A range of chunks is one of
+    their numbers, from 0, without gaps.
     """
 
-    def __init__(self, folder: Path, most: int | None = None) -> None:
+    def __init__(self, folder: Path, most: int | None = None, chunk_rows: int = CHUNK_ROWS) -> None:
         self.new = 0
-        self.rows_that_fit = CHUNK_ROWS
+        self.quoted = True
         self._folder = folder
         self._most = most
-        self._chunks = 0
+        self._chunk_rows = min(chunk_rows, CHUNK_ROWS)
+        self._chunks: list[_Chunk] = []
         self._due_chunks = 0
+        self._names = itertools.count()
         self._rows: list[str] = []
         self._bytes = 0
         self._sealed = False
@@ -55,38 +64,68 @@ class Plan:
         """Add a row."""
         row = _encode([uid, media.key, media.file_id, media.size, media.etag])
         weight = len(row.encode()) + 2  # a comma and a line's end, or a chunk's brackets
-        if self._bytes + weight > CHUNK_BYTES or len(self._rows) >= CHUNK_ROWS:
-            self.rows_that_fit = min(self.rows_that_fit, len(self._rows))
-            self._flush()
-        elif self.new == self._most:
+        full = self._bytes + weight > CHUNK_BYTES or len(self._rows) >= self._chunk_rows
+        if full or self.new == self._most:
             self._flush()
         self._rows.append(row)
         self._bytes += weight
         self.new += 1
+        self.quoted &= media.etag is not None and media.file_id == f'"{media.etag.strip(chr(34))}"'
 
     def seal(self) -> None:
         """Declare the plan whole: the listing it was made from is proven complete."""
         self._flush()
         self._sealed = True
 
+    def chunk(self, number: int) -> str:
+        """Read a chunk, as it is sent."""
+        self._be_sealed()
+        return self._chunks[number].file.read_text("utf-8")
+
     def chunks(self) -> Iterator[str]:
         """Yield the chunks that this run is to insert."""
-        return itertools.islice(self.all_chunks(), self._due_chunks)
+        self._be_sealed()
+        return map(self.chunk, range(self._due_chunks))
 
     def all_chunks(self) -> Iterator[str]:
         """Yield every chunk, deferred ones too."""
+        self._be_sealed()
+        return map(self.chunk, range(len(self._chunks)))
+
+    def rows_in(self, chunks: range) -> int:
+        """Count the rows of some chunks."""
+        return sum(self._chunks[number].rows for number in chunks)
+
+    def round(self, first: int, most: int) -> range:
+        """Take from chunk `first` on as many due chunks as hold `most` rows together; one at the least."""
+        stop = first + 1
+        rows = self.rows_in(range(first, stop))
+        while stop < self._due_chunks and rows + self._chunks[stop].rows <= most:
+            rows += self._chunks[stop].rows
+            stop += 1
+        return range(first, stop)
+
+    def halve(self, number: int) -> None:
+        """Make two chunks of one; the numbers behind it move up."""
+        rows = [_encode(row) for row in json.loads(self.chunk(number))]
+        middle = len(rows) // 2
+        self._chunks[number].file.unlink()
+        self._chunks[number : number + 1] = [self._write(rows[:middle]), self._write(rows[middle:])]
+        self._due_chunks += number < self._due_chunks
+
+    def _be_sealed(self) -> None:
         if not self._sealed:
             raise AssertionError("a plan is read only when its listing is proven complete")
-        return (self._file(number).read_text("utf-8") for number in range(self._chunks))
 
     def _flush(self) -> None:
         if not self._rows:
             return
-        self._file(self._chunks).write_text("[" + ",\n".join(self._rows) + "]", "utf-8")
-        self._chunks += 1
+        self._chunks.append(self._write(self._rows))
         if self._most is None or self.new <= self._most:
-            self._due_chunks = self._chunks
+            self._due_chunks = len(self._chunks)
         self._rows, self._bytes = [], 0
 
-    def _file(self, number: int) -> Path:
-        return self._folder / f"chunk-{number:06}.json"
+    def _write(self, rows: list[str]) -> _Chunk:
+        file = self._folder / f"chunk-{next(self._names):06}.json"
+        file.write_text("[" + ",\n".join(rows) + "]", "utf-8")
+        return _Chunk(file, len(rows))

@@ -23,9 +23,11 @@ class SyncReport:
 
     `discovered` counts the objects listed: `known` to D1, `new` to it (distinct uids), or `unidentified`.
     Of the new ones `deferred` are left to the next run; `inserted` is what D1 confirmed, and `confirmed` is
-    false when an answer was lost on the way. `missing_after` counts the rows to be inserted that a look
-    afterwards did not find; it is None when nothing was to be written (a dry run). `rounds` counts what was
-    published, each all or none. `listing_sha256` is that of the listing as an inventory.
+    false when an answer was lost on the way. `rounds` counts what was published, each all or none.
+
+    The receipt: `checked` counts the rows that D1 was asked about after they were written, and
+    `missing_after` those that it did not have; None when nothing was to be written (a dry run). `changed_db`
+    is false when no statement changed anything. `listing_sha256` is that of the listing as an inventory.
     """
 
     run_id: str
@@ -46,6 +48,7 @@ class SyncReport:
     deferred: int
     unidentified: int
     rounds: int
+    checked: int
     missing_after: int | None
     list_requests: int
     d1_requests: int

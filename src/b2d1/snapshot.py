@@ -108,15 +108,18 @@ def _keep_in_s3(document: Path, sha256: str, uri: str, retrying: Retrying) -> bo
     with tempfile.TemporaryFile(dir=document.parent) as body:
         _copy(document, body, zipped=key.endswith(".gz"))
 
-        def put() -> Any:
+        def put() -> None:
             body.seek(0)
-            return client.put_object(
+            answer = client.put_object(
                 Bucket=bucket,
                 Key=key,
                 Body=body,
                 Metadata={DIGEST_NAME: sha256},
                 ContentType="application/gzip" if key.endswith(".gz") else "application/json",
             )
+            if "ETag" not in answer:  # botocore believes any page that comes under HTTP 200
+                hint = "Does something on the way to S3 answer in its place?"
+                raise SnapshotError("the answer is not S3's", hint=hint, retry=Retry.SOON)
 
         _call(put, retrying)
     return True

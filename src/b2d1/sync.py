@@ -12,15 +12,18 @@ from typing import Protocol
 
 from b2d1 import plan_sql, snapshot
 from b2d1.d1 import Database
-from b2d1.errors import B2D1Error, D1Error, UsageError
+from b2d1.errors import B2D1Error
+from b2d1.forecast import free_plan
 from b2d1.inventory import InventoryWriter
 from b2d1.media import ListMode, MediaObject, media_uid
 from b2d1.media_assets import UIDS_PER_REQUEST, MediaAssets
-from b2d1.plan import CHUNK_BYTES, CHUNK_ROWS, Plan
+from b2d1.plan import Plan
 from b2d1.report import SyncReport
 from b2d1.retry import Retrying
+from b2d1.rounds import Rounds, Written
 from b2d1.run_folder import run_folder
-from b2d1.settings import Settings
+from b2d1.settings import DEFAULT_ROWS_PER_PUBLISH, Settings
+from b2d1.staging import Staging
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +51,14 @@ class Source(Protocol):
 class Job:
     """What a run is asked to do.
 
-    `max_new` bounds the rows to insert; the rest is deferred. `snapshot_uri` is where the inventory is to be
-    kept, None for nowhere.
+    `max_new` bounds the rows to insert; the rest is deferred. `rows_per_publish` bounds those that become
+    visible at once. `snapshot_uri` is where the inventory is to be kept, None for nowhere.
     """
 
     dry_run: bool = False
     adopt: bool = False
     max_new: int | None = None
+    rows_per_publish: int = DEFAULT_ROWS_PER_PUBLISH
     snapshot_uri: str | None = None
 
     @classmethod
@@ -76,17 +80,7 @@ class Job:
         dry_run = dry_run or settings.dry_run
         whole = not dry_run and prefix in {None, configured}
         kept = snapshot_uri or (settings.snapshot_uri if whole else None)
-        return cls(dry_run, adopt, settings.max_new_per_run, kept)
-
-
-@dataclasses.dataclass(frozen=True)
-class Applied:
-    """What was written: by default nothing."""
-
-    inserted: int = 0
-    confirmed: bool = True
-    rounds: int = 0
-    bookmark: str | None = None
+        return cls(dry_run, adopt, settings.max_new_per_run, settings.rows_per_publish, kept)
 
 
 def sync(
@@ -96,12 +90,14 @@ def sync(
     retrying: Retrying,
     *,
     progress: Callable[[int, int], object] = lambda _listed, _new: None,
+    writing: Callable[[int, int], object] = lambda _sent, _due: None,
     write_sql: Callable[[str], object] = lambda _statement: None,
 ) -> SyncReport:
-    """Insert what the source has and the database lacks: all or none.
+    """Insert what the source has and the database lacks: in rounds, each of them all or none.
 
-    `progress` is told how many objects are listed and how many of them are new; `write_sql` gets the plan of
-    a dry run. Raises B2D1Error; then nothing was written, unless the error says otherwise.
+    `progress` is told how many objects are listed and how many of them are new, `writing` how many rows are
+    sent and are to be; `write_sql` gets the plan of a dry run. Raises B2D1Error; then nothing was written,
+    unless the error says otherwise.
     """
     started, began = datetime.now(UTC), time.monotonic()
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -114,16 +110,29 @@ def sync(
         with document.open("wb") if job.snapshot_uri else contextlib.nullcontext() as out:
             inventory = InventoryWriter(out, source.bucket, source.prefix, source.list_mode)
             new = compare(source, table, inventory, progress)
-            plan = make_plan(new, table, Plan(folder, job.max_new), source, adopt=job.adopt)
+            plan = Plan(folder, job.max_new, job.rows_per_publish)
+            make_plan(new, table, plan, source, adopt=job.adopt)
             listing_sha256 = inventory.close()
-        applied = rehearse(plan, write_sql) if job.dry_run else apply(plan, table)
+        if forecast := free_plan(plan.new, plan.due, table.indexes):
+            logger.info("%s", forecast)
+        if job.dry_run:
+            written = rehearse(plan, write_sql)
+        else:
+            rounds = Rounds(
+                *(plan, table, Staging(database, run_id)),
+                mode=source.list_mode,
+                most=job.rows_per_publish,
+                retrying=retrying,
+                progress=writing,
+            )
+            written = rounds.write()
         kept = None
         if job.snapshot_uri and not source.unidentified:
             try:
                 kept = snapshot.keep(document, listing_sha256, job.snapshot_uri, retrying)
             except B2D1Error as error:
                 if not job.dry_run:
-                    error.message += f" (the rows are in: {applied.inserted:,} inserted, verified)"
+                    error.message += f" (the rows are in: {written.inserted:,} inserted, verified)"
                 raise
     return SyncReport(
         run_id=run_id,
@@ -139,18 +148,19 @@ def sync(
         discovered=source.discovered,
         known=source.discovered - source.unidentified - plan.new,
         new=plan.new,
-        inserted=applied.inserted,
-        confirmed=applied.confirmed,
+        inserted=written.inserted,
+        confirmed=written.confirmed,
         deferred=plan.deferred,
         unidentified=source.unidentified,
-        rounds=applied.rounds,
+        rounds=written.rounds,
+        checked=written.checked,
         missing_after=None if job.dry_run else 0,
         list_requests=source.requests,
         d1_requests=database.requests,
         rows_read=database.usage.rows_read,
         rows_written=database.usage.rows_written,
         changed_db=database.usage.changed_db,
-        bookmark=applied.bookmark,
+        bookmark=written.bookmark,
         listing_sha256=listing_sha256,
         snapshot=kept,
     )
@@ -188,63 +198,31 @@ def compare(
 
 def make_plan(
     new: Iterable[tuple[str, MediaObject]], table: MediaAssets, plan: Plan, source: Source, *, adopt: bool
-) -> Plan:
+) -> None:
     """Put the new objects down as rows ready to send, and refuse a plan that would harm the index."""
     for uid, media in new:
         plan.add(uid, media)
     # `new` has ended without an error, so the listing behind it is proven complete.
     plan.seal()
-    if plan.due:
+    if plan.due and _could_conflict(plan, table, source.list_mode):
         table.refuse_other_identity(plan.chunks(), source.list_mode)
     known = source.discovered - source.unidentified - plan.new
     # Objects without an identity are the listing's own fault, told by another error: not another bucket's.
     if not (known or adopt) and (plan.new or not source.unidentified):
         table.refuse_other_bucket(plan.all_chunks())
-    return plan
 
 
-def rehearse(plan: Plan, write_sql: Callable[[str], object]) -> Applied:
-    """Write down what `apply` would do, and do nothing."""
-    if excess := more_than_one_statement(plan):
-        logger.warning("without --dry-run this run would be refused: %s; %s", excess, excess.hint)
+def _could_conflict(plan: Plan, table: MediaAssets, mode: ListMode) -> bool:
+    """Tell whether the identity guard must see every row now.
+
+    To send them all once more costs as much as staging them; `rounds` asks again as it publishes.
+    """
+    usual = mode == "versions" or plan.quoted
+    return plan.due_chunks == 1 or not usual or table.has_other_forms(mode)
+
+
+def rehearse(plan: Plan, write_sql: Callable[[str], object]) -> Written:
+    """Write down what would be inserted, and do nothing."""
     for statement in plan_sql.statements(plan):
         write_sql(statement)
-    return Applied()
-
-
-def apply(plan: Plan, table: MediaAssets) -> Applied:
-    """Insert the plan's rows, all or none, and prove that they are there; with none, write nothing."""
-    if not plan.due:
-        return Applied()
-    if excess := more_than_one_statement(plan):
-        raise excess
-    bookmark = read_bookmark(table.database)
-    (chunk,) = plan.chunks()
-    answer = table.insert(chunk)
-    try:
-        table.prove(chunk)
-    except B2D1Error as error:
-        error.message += f" (D1 confirmed {answer.changes:,} rows inserted: run again to see them proven)"
-        raise
-    return Applied(answer.changes, answer.confirmed, rounds=1, bookmark=bookmark)
-
-
-def more_than_one_statement(plan: Plan) -> UsageError | None:
-    """Return the refusal of a plan with more rows than go in at once, or None."""
-    if plan.due_chunks <= 1:
-        return None
-    return UsageError(
-        f"{plan.due:,} objects are new: more than one statement takes "
-        f"({CHUNK_ROWS:,} rows or {CHUNK_BYTES // 1000} kB). Nothing was written",
-        hint=f"Set MAX_NEW_PER_RUN={plan.rows_that_fit} and run as often as it takes: "
-        "`deferred` counts the rest.",
-    )
-
-
-def read_bookmark(database: Database) -> str | None:
-    """Read the point to which the database could be taken back; a run does not fail for want of it."""
-    try:
-        return database.bookmark()
-    except D1Error as error:
-        logger.warning("%s; the run goes on without one", error)
-        return None
+    return Written()

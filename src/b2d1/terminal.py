@@ -30,8 +30,7 @@ def summary(report: SyncReport) -> str:
         lines[2] = f"dry run: nothing written to D1, rows_read {report.rows_read}"
     elif not report.new:
         lines[2] += " (nothing to do)"
-    else:
-        lines[2] += f", missing_after {report.missing_after}"
+    lines.append(_receipt(report))
     if not report.confirmed:
         lines.append(
             "confirmed no: an answer was lost on the way, so `inserted` may be too low; all rows are in"
@@ -47,6 +46,17 @@ def summary(report: SyncReport) -> str:
     if kept := report.snapshot:
         lines.append(f"snapshot {one_line(kept.uri)} {'written' if kept.changed else 'unchanged'}")
     return "\n".join(lines)
+
+
+def _receipt(report: SyncReport) -> str:
+    """Tell what D1 itself said after the last write."""
+    changed = f"changed_db {str(report.changed_db).lower()}"
+    if not report.checked:
+        return f"receipt: nothing written, {changed}"
+    return (
+        f"receipt: {report.checked} rows looked up after the write, missing_after {report.missing_after}, "
+        f"rounds {report.rounds}, {changed}"
+    )
 
 
 class Stdout:
@@ -73,8 +83,8 @@ class Stdout:
         self.write(f"{text}\n".encode())
 
 
-class ListingProgress:
-    """Shows on stderr how far the listing is, for as long as a `with` block, if that is a terminal.
+class RunProgress:
+    """Shows on stderr how far a run is, for as long as a `with` block, if that is a terminal.
 
     Not while `printing` data to a terminal: it would be on the same one.
     """
@@ -101,6 +111,10 @@ class ListingProgress:
         """Show so many objects listed, and so many of them new."""
         found = "" if new is None else f", {new:,} new"
         self._bar.update(self._task, description=f"{listed:,} objects listed{found}")
+
+    def show_written(self, sent: int, due: int) -> None:
+        """Show so many rows sent to D1 of those that are due."""
+        self._bar.update(self._task, description=f"{sent:,} of {due:,} new rows sent")
 
     def hide(self) -> None:
         """Take the bar away, for good: data follows, perhaps on the same terminal."""

@@ -1,0 +1,214 @@
+"""Write a plan in rounds, each of them all or none, and prove each before the next."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+
+from b2d1.d1 import Answer, Database
+from b2d1.errors import B2D1Error, D1Error, Retry
+from b2d1.media import ListMode
+from b2d1.media_assets import STALE_READ_SECONDS, MediaAssets
+from b2d1.plan import Plan
+from b2d1.retry import Retrying
+from b2d1.staging import Staged, Staging
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class Written:
+    """What a run wrote: by default nothing.
+
+    `inserted` is what D1 confirmed, all of it only if `confirmed`. `checked` counts the rows of which D1 was
+    asked afterwards whether it has them, and has, in `rounds` rounds. `bookmark` is the point to which the
+    database could be taken back.
+    """
+
+    inserted: int = 0
+    confirmed: bool = True
+    checked: int = 0
+    rounds: int = 0
+    bookmark: str | None = None
+
+
+class Rounds:
+    """The writing of one plan; a round takes at most `most` rows, fewer when D1 finds that too much."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        table: MediaAssets,
+        staging: Staging,
+        *,
+        mode: ListMode,
+        most: int,
+        retrying: Retrying,
+        progress: Callable[[int, int], object],
+    ) -> None:
+        self._written = Written()
+        self._plan = plan
+        self._table = table
+        self._staging = staging
+        self._mode = mode
+        self._most = most
+        self._retrying = retrying
+        self._progress = progress
+        self._staged = 0  # the chunks before this one are staged, or were
+
+    def write(self) -> Written:
+        """Insert every row that is due, and prove that it is there; with none, write nothing.
+
+        An error says what is in all the same: the rounds before it.
+        """
+        if not self._plan.due:
+            return self._written
+        if self._plan.due_chunks > 1 and not self._table.has_staging:
+            raise D1Error(
+                f"there is no table media_ingest_chunks, and {self._plan.due:,} rows go through it",
+                hint="Create it with b2d1 migrate or wrangler d1 migrations apply.",
+            )
+        self._written.bookmark = read_bookmark(self._table.database)
+        self._sweep()
+        done = 0
+        while done < self._plan.due_chunks:
+            chunks = self._plan.round(done, self._most)
+            try:
+                self._round(chunks)
+            except B2D1Error as error:
+                if error.retry is Retry.SMALLER and self._make_smaller(chunks, error):
+                    continue
+                # Where D1 did answer, nothing is left lying; elsewhere a later run sweeps.
+                if error.retry in {Retry.NEVER, Retry.SMALLER}:
+                    self._clear(range(chunks.start, self._staged))
+                self._tell_what_is_in(error)
+                raise
+            done = chunks.stop
+        return self._written
+
+    def _round(self, chunks: range) -> None:
+        rows, before = self._plan.rows_in(chunks), self._written.inserted
+        if len(chunks) == 1 and self._staged <= chunks.start:
+            self._insert(chunks.start)
+        else:
+            self._stage(chunks)
+            self._publish(chunks)
+        self._written.rounds += 1
+        self._written.checked += rows
+        logger.info(
+            "round %d: %d rows, %d of them inserted by this run, 0 missing",
+            *(self._written.rounds, rows, self._written.inserted - before),
+        )
+
+    def _insert(self, number: int) -> None:
+        """Insert a chunk that is a round by itself: one statement is all or none by nature."""
+        chunk = self._plan.chunk(number)
+        if self._plan.due_chunks > 1:
+            self._table.refuse_other_identity([chunk], self._mode)
+        self._count(lambda: self._table.insert(chunk))
+        self._progress(self._plan.rows_in(range(number + 1)), self._plan.due)
+        self._table.prove(chunk)
+
+    def _stage(self, chunks: range) -> None:
+        for number in range(max(self._staged, chunks.start), chunks.stop):
+            self._staging.stage(number, self._plan.chunk(number))
+            self._staged = number + 1
+            self._progress(self._plan.rows_in(range(self._staged)), self._plan.due)
+
+    def _publish(self, chunks: range) -> None:
+        answer = self._count(lambda: self._staging.publish(chunks, self._mode))
+        if answer.confirmed and not answer.changes:  # another run was first, or a guard held
+            self._table.refuse_other_identity(map(self._plan.chunk, chunks), self._mode)
+        try:
+            self._retrying.within(STALE_READ_SECONDS).call(lambda: self._prove(chunks))
+        except _Unproven as unproven:
+            self._explain(chunks, unproven)
+        self._clear(chunks)
+
+    def _count(self, write: Callable[[], Answer]) -> Answer:
+        """Write, and count what D1 confirms: perhaps not all, where the answer to a try was lost."""
+        try:
+            answer = write()
+        except D1Error as error:
+            self._written.confirmed &= not error.ambiguous
+            raise
+        self._written.inserted += answer.changes
+        self._written.confirmed &= answer.confirmed
+        return answer
+
+    def _prove(self, chunks: range) -> None:
+        rows, found = self._plan.rows_in(chunks), self._staging.check(chunks)
+        if found != (rows, 0):
+            raise _Unproven(rows, found)
+
+    def _explain(self, chunks: range, unproven: "_Unproven") -> None:
+        """Go by the plan on disk where what is staged proves nothing: the rows may be in all the same."""
+        missing = sum(self._table.count_missing(self._plan.chunk(number)) for number in chunks)
+        if missing:
+            self._table.refuse_other_identity(map(self._plan.chunk, chunks), self._mode)
+            unproven.message += f"; {missing:,} of the round's rows are not in media_assets"
+            unproven.retry = Retry.NEVER  # it was asked often enough
+            raise unproven
+        logger.warning("%s; yet by the plan on disk all of them are in", unproven)
+
+    def _make_smaller(self, chunks: range, error: B2D1Error) -> bool:
+        """Halve the round that D1 found too large, or the chunk; False when it is a single row."""
+        if len(chunks) > 1 and self._staged >= chunks.stop:
+            self._most = self._plan.rows_in(chunks) // 2
+        else:
+            number = min(max(self._staged, chunks.start), chunks.stop - 1)
+            if self._plan.rows_in(range(number, number + 1)) == 1:
+                return False
+            # Perhaps it was staged whole although the answer was another; and if that stays, or comes late,
+            # it must not be taken for the halves.
+            self._clear(range(chunks.start, max(self._staged, number + 1)))
+            self._staging.begin_anew()
+            self._staged = chunks.start
+            self._plan.halve(number)
+        logger.warning("%s; going on with half as many rows", error)
+        return True
+
+    def _clear(self, chunks: range) -> None:
+        if chunks and self._table.has_staging:
+            try:
+                self._staging.clear(chunks)
+            except B2D1Error as error:
+                logger.warning("%s; a later run takes them away", error)
+
+    def _sweep(self) -> None:
+        if self._table.has_staging:
+            try:
+                if swept := self._staging.sweep():
+                    logger.info("swept %d chunks that a dead run left behind", swept)
+            except B2D1Error as error:
+                logger.warning("%s; a later run takes them away", error)
+
+    def _tell_what_is_in(self, error: B2D1Error) -> None:
+        written = self._written
+        if written.inserted or written.rounds:
+            error.message += (
+                f" (D1 confirmed {written.inserted:,} rows inserted; {written.checked:,} are proven to be "
+                f"in, by {written.rounds:,} rounds)"
+            )
+
+
+class _Unproven(D1Error):
+    def __init__(self, rows: int, found: Staged) -> None:
+        if found.rows == rows:
+            message = f"{found.missing:,} of the {rows:,} rows published cannot be read back"
+            hint = "Run again: it inserts what is missing. Does another program delete rows?"
+        else:
+            message = f"{found.rows:,} of the {rows:,} rows staged are left in media_ingest_chunks"
+            hint = (
+                "Run again: it inserts what is missing. Another program deletes from that table, or this run "
+                "took over an hour and another one swept its chunks."
+            )
+        super().__init__(message, doing="checking what was published", hint=hint, retry=Retry.SOON)
+
+
+def read_bookmark(database: Database) -> str | None:
+    """Read the point to which the database could be taken back; a run does not fail for want of it."""
+    try:
+        return database.bookmark()
+    except D1Error as error:
+        logger.warning("%s; the run goes on without one", error)
+        return None
