@@ -63,7 +63,11 @@ HEAD = ("CPU for 1,000 keys", "b2d1", "stock boto3", "floor", "times less than s
 
 def table(results: list[Result]) -> str:
     """Make a table of the results, in Markdown that a terminal can show as it is."""
-    rows = [HEAD, *map(_row, results)]
+    return grid([HEAD, *map(_row, results)])
+
+
+def grid(rows: list[tuple[str, ...]]) -> str:
+    """Align cells as a table in Markdown; the first row is its head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [" | ".join(map(str.ljust, row, widths)) for row in rows]
     lines.insert(1, " | ".join("-" * width for width in widths))

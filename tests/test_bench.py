@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from b2d1.media import ListMode
 from bench import __main__ as command
-from bench import listing, machine
+from bench import listing, machine, writing
 from bench.bucket import ALPHABETS, SyntheticBucket
 from bench.list_server import HOST, ListServer, requests_so_far
 from bench.pages import page, pages
@@ -70,17 +70,29 @@ def result(**brought: tuple[float, int, int, str]) -> Result:
     return Result(case, 2000, {name: [Measurement(*each)] for name, each in brought.items()})
 
 
+def whole_run(**report: Any) -> writing.Run:
+    told = {"inserted": 1000, "missing_after": 0, "confirmed": True, "d1_requests": 12, "rounds": 1}
+    return writing.Run("1,000 objects", told | {"rows_written": 3001} | report, 71.3, 1000, 12)
+
+
 class TestCommand:
     """`python -m bench`."""
 
     def test_a_quick_run_proves_that_all_contenders_bring_the_same(self) -> None:
-        """Every case runs, every count holds, every digest agrees, and the kept figures stay as they are."""
+        """Every case runs, every count holds, every digest agrees, and the kept figures stay as they are.
+
+        So do whole runs on the real engine: rows, requests and rows written are within their bounds.
+        """
         before = command.RESULTS.read_bytes()
         line = [sys.executable, "-W", "error", "-m", "bench", "--quick"]
         done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-        titles = [row.split(" | ")[0].strip("| ") for row in done.stdout.splitlines()[-len(listing.CASES) :]]
+        rows = [line.split(" | ")[0].strip("| ") for line in done.stdout.splitlines() if line[:2] == "| "]
+        titles = [title for title in rows if title.strip("-")]
         assert (done.returncode, done.stderr) == (0, "")
-        assert titles == [case.title for case in listing.CASES]
+        assert titles == [
+            *("CPU for 1,000 keys", *(case.title for case in listing.CASES)),
+            *("whole runs", "12,000 objects, all new", "12,000 objects, nothing new"),
+        ]
         assert command.RESULTS.read_bytes() == before
 
     @pytest.mark.parametrize(
@@ -97,6 +109,7 @@ class TestCommand:
         """A quick run keeps no figures, and a run with a wrong count keeps none and fails."""
         measured = [result(b2d1=(0.008, objects, 2, "abc"), stock=(0.16, 2000, 2, "abc"))]
         monkeypatch.setattr(listing, "measure", lambda *_: measured)
+        monkeypatch.setattr(writing, "measure", lambda *_: [whole_run()])
         monkeypatch.setattr(sys, "argv", ["bench", *arguments])
         assert (command.main(), kept.exists()) == (code, False)
 
@@ -104,10 +117,12 @@ class TestCommand:
         """RESULTS.md has the table and tells the machine, and no path of it."""
         measured = [result(b2d1=(0.008, 2000, 2, "abc"), stock=(0.16, 2000, 2, "abc"))]
         monkeypatch.setattr(listing, "measure", lambda *_: measured)
+        monkeypatch.setattr(writing, "measure", lambda *_: [whole_run()])
         monkeypatch.setattr(sys, "argv", ["bench"])
         assert command.main() == 0
         text = kept.read_text("utf-8")
         assert table(measured) in text
+        assert writing.table([whole_run()]) in text
         assert [line for line in machine.description().splitlines() if f"    {line}\n" not in text] == []
         assert not re.search(r"(?<!\w)/\w+/", text)
 
@@ -157,6 +172,43 @@ class TestResults:
             "by round": "10.0 to 20.0",
             "to reach": "16",
         }
+
+
+class TestWholeRuns:
+    """What is made of whole runs."""
+
+    @pytest.mark.parametrize(
+        ("report", "faults"),
+        [
+            pytest.param({}, [], id="as it should be"),
+            pytest.param({"duration_ms": 10**9}, [], id="time is no matter"),
+            pytest.param({"inserted": 999}, ["inserted is 999"], id="a row too few"),
+            pytest.param({"missing_after": 1}, ["missing_after is 1"], id="a row not proven"),
+            pytest.param({"confirmed": False}, ["confirmed is False"], id="an answer lost"),
+            pytest.param({"d1_requests": 13}, ["d1_requests is 13"], id="a request too many"),
+            pytest.param({"rows_written": 3011}, ["rows_written is 3011"], id="too much written"),
+        ],
+    )
+    def test_what_a_run_did_is_checked(self, report: dict[str, Any], faults: list[str]) -> None:
+        """Rows, requests and rows written beyond their bounds are faults; time is none."""
+        assert whole_run(**report).faults() == [f"1,000 objects: {fault}" for fault in faults]
+
+    def test_the_table_shows_figures_beside_their_bounds(self) -> None:
+        """Memory, requests and rows written a row stand beside what they may be."""
+        head, _, cells = (
+            [cell.strip() for cell in row.strip("|").split("|")]
+            for row in writing.table([whole_run()]).splitlines()
+        )
+        assert list(zip(head, cells, strict=True)) == [
+            ("whole runs", "1,000 objects"),
+            ("peak memory", "71 MB"),
+            ("to reach", "120 MB"),
+            ("D1 requests", "12"),
+            ("at most", "12"),
+            ("rows written a new row", "3.0010"),
+            ("at most", "3.01"),
+            ("rounds", "1"),
+        ]
 
 
 class TestBucket:
