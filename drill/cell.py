@@ -1,0 +1,36 @@
+"""The cells of the matrix: a fault at a step, once or always."""
+
+from typing import NamedTuple
+
+from drill.expected import applies
+from drill.faults import FAULTS, Fault
+from drill.steps import STEPS, Step
+
+
+class Cell(NamedTuple):
+    """A fault at a step: the first time that a run comes to it, or each time."""
+
+    step: Step
+    fault: Fault
+    always: bool
+
+    def __str__(self) -> str:
+        return f"{self.step.name}, {self.fault.name}, {'always' if self.always else 'once'}"
+
+
+CELLS = tuple(
+    Cell(step, fault, always)
+    for fault in FAULTS
+    for step in STEPS
+    for always in (False, True)
+    if applies(step, fault, always=always)
+)
+
+# For the tests: each fault where it can do most harm, and at each step an answer lost, and none to be had.
+QUICK = tuple(
+    cell
+    for cell in CELLS
+    if (cell.step.name == "publish" and not cell.always)
+    or (cell.fault.name == "dropped after" and not cell.always)
+    or (cell.fault.name == "503" and cell.always)
+)
