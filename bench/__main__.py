@@ -30,7 +30,8 @@ byte for byte, with one request a page.
 
 `b2d1 sync` from an empty table, and once more, on Cloudflare's own D1 engine on this machine. Memory is the
 peak of the process's resident set. Requests may be as many as one for each 20,000 objects, one for each 900 kB
-of new rows, three a round and ten. D1 counts as written a row for the table and one for each of its two indexes.
+of new rows, three a round and ten. D1 counts as written a row for the table and one for each of its two
+indexes.
 """
 
 
@@ -45,7 +46,8 @@ def main() -> int:
     print(table(results), flush=True)
     runs = writing.measure(written, _show_progress)
     print(f"\n{writing.table(runs)}")
-    if faults := [fault for measured in (*results, *runs) for fault in measured.faults()]:
+    faults = [fault for result in results for fault in result.faults()]
+    if faults := faults + [fault for run in runs for fault in run.faults()]:
         print("\n".join(faults), file=sys.stderr)
         return 1
     if not quick:

@@ -107,7 +107,7 @@ def _row_bytes(bucket: SyntheticBucket) -> int:
 def _b2d1(arguments: list[str], settings: dict[str, str]) -> tuple[str, float]:
     """Run a command of the runner; return what it printed, and its peak of resident memory in MB."""
     env = {"PATH": os.environ["PATH"], **settings}
-    command = [Path(sys.executable).with_name("b2d1"), *arguments]
+    command = [str(Path(sys.executable).with_name("b2d1")), *arguments]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
