@@ -29,8 +29,8 @@ byte for byte, with one request a page.
 {whole_runs}
 
 `b2d1 sync` from an empty table, and once more, on Cloudflare's own D1 engine on this machine. Memory is the
-peak of the process's resident set. Requests may be as many as one for each 20,000 objects, one for each 900 kB
-of new rows, three a round and ten. D1 counts as written a row for the table and one for each of its two
+peak of the process's resident set. There may be one request for each 20,000 objects, one for each 900 kB of
+new rows, three a round and ten. D1 counts as written a row for the table and one for each of its two
 indexes.
 """
 

@@ -24,6 +24,7 @@ STEPS = {
     media_assets.OTHER_FORM: "forms",
     media_assets.OTHER_IDENTITY: "identity",
     media_assets.HAS_ROWS: "rows",
+    media_assets.COUNT_ROWS: "count",
     media_assets.SHARES_A_KEY: "keys",
     media_assets.INSERT: "insert",
     media_assets.COUNT_MISSING: "prove",

@@ -329,6 +329,16 @@ class TestCertainty:
         database = Database(settings(httpserver.url_for("")), fake_time.retrying())
         assert database.run("INSERT", doing="inserting") == Answer([], 2, confirmed)
 
+    def test_a_refused_connection_leaves_no_doubt(self, d1: EmbeddedD1, fake_time: FakeTime) -> None:
+        """A statement that could not even be sent has not taken effect; in the end the error says so too."""
+        with Forwarder(d1.url) as forwarder:
+            env = d1.settings() | {"CLOUDFLARE_API_BASE_URL": forwarder.url}
+            database = Database(d1_settings(env), fake_time.retrying(attempts=2))
+            database.resolve()
+            forwarder.shut()
+            error = refusal_of(lambda: database.run("SELECT 1", doing="asking"))
+        assert (error.retry, error.ambiguous, fake_time.pauses) == (Retry.SOON, False, [1.0])
+
     def test_doubt_outlasts_a_clear_refusal(self, httpserver: HTTPServer, fake_time: FakeTime) -> None:
         """An answer lost before a refusal came leaves the error in doubt: it may have been done."""
         script(httpserver, as_response("", 503), as_response(refused(10000, "Authentication error"), 401))
@@ -696,6 +706,17 @@ class TestResolve:
             settings(httpserver.url_for(""), name=NAME, database_id=None), fake_time.retrying()
         )
         assert "lgfc_lite" in str(refusal_of(database.resolve))
+
+    def test_a_list_of_another_form_is_asked_for_again(
+        self, httpserver: HTTPServer, fake_time: FakeTime
+    ) -> None:
+        """What is no list of databases once may be one the next time."""
+        asked = script(httpserver, as_response(envelope([{"name": NAME}])), self.listed((NAME, ID)))
+        database = Database(
+            settings(httpserver.url_for(""), name=NAME, database_id=None), fake_time.retrying()
+        )
+        database.resolve()
+        assert (database.id, len(asked)) == (ID, 2)
 
     @pytest.mark.parametrize(
         ("wrong", "name"),

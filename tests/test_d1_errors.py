@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 from conftest import FakeTime
 from pytest_httpserver import HTTPServer
-from scripted_d1 import TOKEN, as_response, envelope, refused, script, settings
+from scripted_d1 import TOKEN, answer, as_response, envelope, refused, script, settings
 
 from b2d1.d1 import Database
 from b2d1.d1_errors import interpret_d1_error
@@ -71,7 +71,7 @@ BY_MESSAGE: dict[str, Verdict] = {
     "Exceeded maximum DB size.": never(),
     "Your account has exceeded D1's maximum account storage limit.": never(),
     DAILY.format("write"): never("MAX_NEW_PER_RUN"),
-    DAILY.format("read"): never("MAX_NEW_PER_RUN"),
+    DAILY.format("read"): never(),
     "No SQL statements detected.": never(),
     "no such table: media_assets: SQLITE_ERROR": never(),
     'near "FORM": syntax error at offset 9: SQLITE_ERROR': never(),
@@ -143,11 +143,28 @@ def test_a_refusal_is_found_wherever_it_stands(
     database = Database(settings(httpserver.url_for("")), fake_time.retrying(attempts=2))
 
     with pytest.raises(D1Error) as failure:
-        database.run("SELECT 1", doing="inserting")
+        database.run("SELECT 1", doing="inserting", divisible=True)
 
     assert verdict(failure.value) == expected
     assert failure.value.message.endswith(f": {message}")
     assert len(asked) == (2 if expected.retry in {Retry.SOON, Retry.LATER} else 1)
+
+
+@pytest.mark.parametrize("message", [text for text in BY_MESSAGE if BY_MESSAGE[text].retry is Retry.SMALLER])
+def test_what_cannot_ask_for_less_is_sent_again(
+    httpserver: HTTPServer, fake_time: FakeTime, message: str
+) -> None:
+    """A statement that nobody can divide is tried again after a reset, and refused where it is too large."""
+    asked = script(httpserver, as_response(refused(7500, message), 400), as_response(answer([[1]])))
+    database = Database(settings(httpserver.url_for("")), fake_time.retrying(attempts=2))
+
+    if "reset" in message:
+        assert database.figure("SELECT 1", doing="asking") == 1
+    else:
+        with pytest.raises(D1Error):
+            database.figure("SELECT 1", doing="asking")
+
+    assert len(asked) == (2 if "reset" in message else 1)
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,13 @@ class TestPublish:
             pytest.param("objects", row("k", VERSION, '"e"'), row("k", '"e"', '"e"'), id="versions before"),
             pytest.param("objects", row("k", None, '"e"', "b2_x"), row("k", '"e"', '"e"'), id="no file id"),
             pytest.param("objects", row("k", '"e"', '"e"', "b2_x"), row("k", '"e"', '"e"'), id="tampered"),
+            pytest.param("objects", row("k", "e", None), row("k", '"e"', '"e"'), id="bare, no etag"),
+            pytest.param("objects", row("k", VERSION, None), row("k", '"e"', '"e"'), id="versions, no etag"),
             pytest.param("versions", row("k", '"e"', '"e"'), row("k", VERSION, '"e"'), id="objects before"),
+            pytest.param("versions", row("k", '"e"', None), row("k", VERSION, '"e"'), id="objects, no etag"),
+            pytest.param(
+                "versions", row("k", VERSION, "e", "b2_x"), row("k", VERSION, "e"), id="v, tampered"
+            ),
             pytest.param(
                 "versions", row("k", None, '"e"', "b2_x"), row("k", VERSION, "e"), id="v, no file id"
             ),
@@ -189,12 +195,10 @@ class TestPublish:
         [
             pytest.param("objects", row("k", '"e"', '"e"'), row("k", '"f"', '"f"'), id="new content"),
             pytest.param("objects", row("k", '"e"', '"e"'), row("K", '"e"', '"e"'), id="another key"),
-            pytest.param("objects", row("k", '"e"', None), row("k", '"f"', '"e"'), id="no etag stored"),
+            pytest.param("objects", row("k", '"e"', None), row("k", '"f"', '"f"'), id="no etag stored"),
+            pytest.param("versions", row("k", VERSION, None), row("k", f"{VERSION}1", "e"), id="v, no etag"),
             pytest.param(
                 "versions", row("k", VERSION, '"e"'), row("k", f"{VERSION}1", '"e"'), id="uploaded again"
-            ),
-            pytest.param(
-                "versions", row("k", VERSION, "e", "b2_x"), row("k", VERSION, "e"), id="a version id"
             ),
         ],
     )

@@ -11,8 +11,9 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from b2d1.d1_api import Api, not_d1
+from b2d1.d1_errors import again_as_it_is
 from b2d1.errors import D1Error, GuardRefusal, Retry
-from b2d1.retry import Retrying
+from b2d1.retry import Deadline, Retrying
 from b2d1.settings import D1Settings
 
 DATABASES_PER_PAGE = 100
@@ -78,12 +79,19 @@ class Database:
         self.id = found[self.name]
 
     def run(
-        self, sql: str, *params: str, doing: str, columns: int | None = None, within: float | None = None
+        self,
+        sql: str,
+        *params: str,
+        doing: str,
+        columns: int | None = None,
+        within: float | None = None,
+        divisible: bool = False,
     ) -> Answer:
         """Run one statement, again where its answer was lost: it must be one that may be repeated.
 
         `columns` is how many the answer must have, where its rows matter; `within` bounds the tries (seconds)
-        of what a run can do without. An error is `ambiguous` when any of the tries was.
+        of what a run can do without; `divisible` tells that the caller can ask for less when D1 finds it too
+        much. An error is `ambiguous` when any of the tries was.
         """
         lost = False
         retrying = self._retrying if within is None else self._retrying.within(within)
@@ -91,11 +99,14 @@ class Database:
         def attempt() -> dict[str, Any]:
             nonlocal lost
             try:
-                (result, *more) = self._statements({"sql": sql, "params": list(params)}, doing)
+                body = {"sql": sql, "params": list(params)}
+                (result, *more) = self._statements(body, doing, retrying.deadline)
                 if more or columns not in {None, len(result["results"]["columns"])}:
                     raise not_d1(doing)
             except D1Error as error:
                 error.ambiguous = lost = lost or error.ambiguous
+                if not divisible:
+                    again_as_it_is(error)
                 raise
             return result
 
@@ -106,9 +117,9 @@ class Database:
         """Run a statement whose answer is one whole number."""
         return self.figures(sql, *params, doing=doing, columns=1)[0]
 
-    def figures(self, sql: str, *params: str, doing: str, columns: int) -> list[int]:
+    def figures(self, sql: str, *params: str, doing: str, columns: int, divisible: bool = False) -> list[int]:
         """Run a statement whose answer is one row of whole numbers."""
-        rows = self.run(sql, *params, doing=doing, columns=columns).rows
+        rows = self.run(sql, *params, doing=doing, columns=columns, divisible=divisible).rows
         if len(rows) != 1 or not all(isinstance(figure, int) for figure in rows[0]):
             raise not_d1(doing)
         return rows[0]
@@ -127,7 +138,7 @@ class Database:
             if settled():
                 return
             try:
-                self._statements({"sql": sql}, doing)
+                self._statements({"sql": sql}, doing, self._retrying.deadline)
             except D1Error as error:
                 # A look that came too soon, or another program, may have made them a second time.
                 if error.retry is not Retry.NEVER or not settled():
@@ -139,7 +150,7 @@ class Database:
         """Read the Time Travel bookmark: the point to which the database can be taken back."""
         path, doing = f"/{self.id}/time_travel/bookmark", "reading the Time Travel bookmark"
         retrying = self._retrying.within(BOOKMARK_SECONDS)
-        result = retrying.call(lambda: self._api.request("GET", path, doing))
+        result = retrying.call(lambda: self._api.request("GET", path, doing, deadline=retrying.deadline))
         if not isinstance(result, dict) or not isinstance(result.get("bookmark"), str):
             raise not_d1(doing)
         return str(result["bookmark"])
@@ -163,9 +174,9 @@ class Database:
         except (TypeError, KeyError, AttributeError):
             raise not_d1(doing) from None
 
-    def _statements(self, body: dict[str, Any], doing: str) -> list[dict[str, Any]]:
+    def _statements(self, body: dict[str, Any], doing: str, deadline: Deadline) -> list[dict[str, Any]]:
         """Send statements once; return what each of them answered."""
-        results = self._api.request("POST", f"/{self.id}/raw", doing, body)
+        results = self._api.request("POST", f"/{self.id}/raw", doing, body, deadline)
         if not isinstance(results, list) or not results:
             raise not_d1(doing)
         for result in results:

@@ -37,18 +37,27 @@ class Api:
         self._session.headers["Authorization"] = f"Bearer {settings.api_token.reveal()}"
         self._session.headers["User-Agent"] = f"b2d1/{__version__}"
 
-    def request(self, method: str, path: str, doing: str, body: dict[str, Any] | None = None) -> Any:
-        """Make one request below `…/d1/database`; return the `result` of a success, else raise D1Error."""
+    def request(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        body: dict[str, Any] | None = None,
+        deadline: Deadline | None = None,
+    ) -> Any:
+        """Make one request below `…/d1/database`; return the `result` of a success, else raise D1Error.
+
+        `deadline` is an earlier one than the run's.
+        """
+        deadline = deadline or self._deadline
         settings, self.requests = self._settings, self.requests + 1
         url = f"{settings.api_base_url}/accounts/{settings.account_id}/d1/database{path}"
-        began = self._deadline.clock()
+        began = deadline.clock()
         try:
-            status, headers, content = self._exchange(method, url, body, doing)
+            status, headers, content = self._exchange(method, url, body, doing, deadline)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as failure:
             raise _no_answer(failure, doing, settings.api_base_url) from failure
-        logger.debug(
-            "%s: HTTP %d, %d bytes, %.3f s", doing, status, len(content), self._deadline.clock() - began
-        )
+        logger.debug("%s: HTTP %d, %d bytes, %.3f s", doing, status, len(content), deadline.clock() - began)
         try:
             answer = json.loads(content)
         except (ValueError, RecursionError):
@@ -62,9 +71,8 @@ class Api:
         return answer.get("result")
 
     def _exchange(
-        self, method: str, url: str, body: dict[str, Any] | None, doing: str
+        self, method: str, url: str, body: dict[str, Any] | None, doing: str, deadline: Deadline
     ) -> tuple[int, Any, bytes]:
-        deadline = self._deadline
         within = deadline.timeout(ANSWER_TIMEOUT)
         data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json"}

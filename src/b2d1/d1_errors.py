@@ -37,10 +37,12 @@ EXPORTING, EXPORT_PAUSE = "currently processing a long-running export", 15.0
 RATE_LIMITED, RATE_LIMIT_PAUSE = 971, 60.0
 
 HINTS_BY_MESSAGE = (
+    ("free tier daily row read", "D1's free plan is used up for today; it resets at 00:00 UTC."),
     (
         "free tier daily",
         "D1's free plan is used up for today; it resets at 00:00 UTC. MAX_NEW_PER_RUN spreads a first load.",
     ),
+    ("unique constraint failed", "A unique index of the table allows less than b2d1 needs: drop it."),
     ("exceeded maximum db size", "The database is full."),
     ("storage limit", "The account's D1 storage is full."),
     ("no such table", "Create it: b2d1 migrate, or wrangler d1 migrations apply."),
@@ -53,6 +55,7 @@ HINTS_BY_CODE = {
 TOKEN_HINT = "CLOUDFLARE_API_TOKEN must be a valid token with the permission Account, D1, Edit."  # noqa: S105
 TOKEN_CODES = {10000, 9109, 9106, 6003, 6111}
 SMALLER_HINT = "Less at a time may pass: set MAX_NEW_PER_RUN, or lower it."
+BUSY_HINT = "D1 is busy or unwell: run again later."
 NOT_CLOUDFLARE_HINT = "The answer is not Cloudflare's: compare CLOUDFLARE_API_BASE_URL."
 
 
@@ -90,9 +93,15 @@ def interpret_d1_error(
     elif not message:
         hint = NOT_CLOUDFLARE_HINT
     if kind in {Retry.SOON, Retry.LATER} and not hint:
-        hint = "D1 is busy or unwell: run again later."
+        hint = BUSY_HINT
     error = D1Error(said, doing=doing, hint=hint, retry=kind, retry_after=pause)
     # A request that was refused for its rate was not carried out; of the others nobody knows.
     unknown = kind in {Retry.SOON, Retry.LATER} or (kind is Retry.SMALLER and "reset" in text)
     error.ambiguous = unknown and status != 429 and code != RATE_LIMITED
     return error
+
+
+def again_as_it_is(error: D1Error) -> None:
+    """Let a statement that cannot ask for less be sent again, where what stopped it may pass."""
+    if error.retry is Retry.SMALLER and error.ambiguous:
+        error.retry, error.hint = Retry.SOON, BUSY_HINT

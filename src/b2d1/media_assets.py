@@ -41,9 +41,15 @@ SELECT 'unique', group_concat(key.name || ' ' || key.coll)
 FROM pragma_index_list('media_assets') list CROSS JOIN pragma_index_xinfo(list.name) key
 WHERE list."unique" = 1 AND list.partial = 0 AND key.key = 1 GROUP BY list.name HAVING count(*) = 1
 UNION ALL
-SELECT 'index', name FROM pragma_index_list('media_assets')
+SELECT 'index', info.name
+FROM pragma_index_list('media_assets') list CROSS JOIN pragma_index_info(list.name) info WHERE info.seqno = 0
 UNION ALL
 SELECT 'table', name FROM sqlite_master WHERE type = 'table' AND name = 'media_ingest_chunks'"""
+
+CREATE_KEY_INDEX = "CREATE INDEX idx_media_assets_b2_key ON media_assets (b2_key);"
+COUNT_ROWS = "SELECT count(*) FROM media_assets"
+# Each takes D1 some microseconds; its free plan reads this many rows a day.
+MOST_ROWS_WALKED = 5_000_000
 
 HAS_ROWS = "SELECT EXISTS (SELECT 1 FROM media_assets)"
 
@@ -52,11 +58,14 @@ MISSING = """\
 SELECT value FROM json_each(?1) j
 WHERE NOT EXISTS (SELECT 1 FROM media_assets m WHERE m.media_uid = j.value)"""
 
-# Of a new row v and a stored row m with the same key: the same content under another identity.
+# Of a new row v and a stored row m with the same key: the same content under another identity. A row without
+# an etag has the original's b2_file_id, which is one, or B2's own, of which nobody knows the content.
 SAME_CONTENT = """\
 m.media_uid <> json_extract(v.value, '$[0]')
-AND trim(m.etag, '"') = trim(json_extract(v.value, '$[4]'), '"')
-AND ({mode} = 'objects' OR m.b2_file_id IS NULL OR m.b2_file_id NOT GLOB '4_z*')"""
+AND (trim(coalesce(m.etag, m.b2_file_id), '"') = trim(json_extract(v.value, '$[4]'), '"')
+OR m.etag IS NULL AND m.b2_file_id GLOB '4_z*')
+AND ({mode} = 'objects' OR m.b2_file_id IS NULL OR m.b2_file_id NOT GLOB '4_z*'
+OR m.b2_file_id = json_extract(v.value, '$[2]'))"""
 
 # CROSS JOIN keeps SQLite from walking the whole table instead of looking each key up.
 OTHER_IDENTITY = f"""\
@@ -69,7 +78,7 @@ GROUP BY v.key LIMIT 3"""
 # have that form, then none can be the same content under another media_uid.
 OTHER_FORM = """\
 SELECT EXISTS (SELECT 1 FROM media_assets m WHERE m.b2_file_id IS NULL
-OR CASE ?1 WHEN 'objects' THEN m.b2_file_id <> '"' || trim(m.etag, '"') || '"'
+OR CASE ?1 WHEN 'objects' THEN m.b2_file_id <> '"' || trim(coalesce(m.etag, m.b2_file_id), '"') || '"'
 ELSE m.b2_file_id NOT GLOB '4_z*' END)"""
 
 SHARES_A_KEY = """\
@@ -104,6 +113,7 @@ class MediaAssets:
         self.database = database
         self.indexes = 0
         self.has_staging = False
+        self._has_key_index = False
         self._retrying = retrying or Retrying()
 
     def look(self) -> None:
@@ -112,6 +122,7 @@ class MediaAssets:
         columns = {name for kind, name in found if kind == "column"}
         self.indexes = sum(kind == "index" for kind, _ in found)
         self.has_staging = ["table", "media_ingest_chunks"] in found
+        self._has_key_index = ["index", "b2_key"] in found
         if not columns:
             raise D1Error(
                 "there is no table media_assets",
@@ -137,6 +148,18 @@ class MediaAssets:
         if not missing.issubset(uids):
             raise D1Error("the answer holds what was not asked about", doing=doing)
         return missing
+
+    def refuse_slow_guards(self, due: int) -> None:
+        """Refuse to look so many keys up in a large table without an index of its keys (D1Error)."""
+        if self._has_key_index:
+            return
+        rows = self.database.figure(COUNT_ROWS, doing="counting the table's rows")
+        if rows * due > MOST_ROWS_WALKED:
+            raise D1Error(
+                f"table media_assets has {rows:,} rows and no index of b2_key: to look {due:,} new keys up "
+                "in it would take too long",
+                hint=f"Run b2d1 migrate, or:\n{CREATE_KEY_INDEX}",
+            )
 
     def has_other_forms(self, mode: ListMode) -> bool:
         """Tell whether a stored row could be the same content as a new one, under another media_uid."""
@@ -173,7 +196,7 @@ class MediaAssets:
     def insert(self, chunk: str) -> Answer:
         """Insert a chunk's rows that the table lacks: all of them, or none."""
         with doubt_told():
-            return self.database.run(INSERT, chunk, doing="inserting")
+            return self.database.run(INSERT, chunk, doing="inserting", divisible=True)
 
     def count_missing(self, chunk: str) -> int:
         """Count the rows of a chunk that the table lacks."""

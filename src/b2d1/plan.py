@@ -105,17 +105,23 @@ class Plan:
             stop += 1
         return range(first, stop)
 
-    def halve(self, number: int) -> None:
-        """Make two chunks of one; the numbers behind it move up."""
+    def halve(self, number: int, stop: int | None = None) -> None:
+        """Make two chunks of one, and of those before `stop` that are about as large; numbers move up."""
+        half = self._chunks[number].rows // 2
+        for each in reversed(range(number, number + 1 if stop is None else stop)):
+            if self._chunks[each].rows > half:
+                self._halve(each)
+
+    def _be_sealed(self) -> None:
+        if not self._sealed:
+            raise AssertionError("a plan is read only when its listing is proven complete")
+
+    def _halve(self, number: int) -> None:
         rows = [_encode(row) for row in json.loads(self.chunk(number))]
         middle = len(rows) // 2
         self._chunks[number].file.unlink()
         self._chunks[number : number + 1] = [self._write(rows[:middle]), self._write(rows[middle:])]
         self._due_chunks += number < self._due_chunks
-
-    def _be_sealed(self) -> None:
-        if not self._sealed:
-            raise AssertionError("a plan is read only when its listing is proven complete")
 
     def _flush(self) -> None:
         if not self._rows:

@@ -24,6 +24,8 @@ LONGEST_PAUSE = 20.0
 # A server that asks for more is not waited for: neither a Lambda's time nor a person's patience is longer.
 LONGEST_WAIT = 900.0
 ATTEMPTS = 8
+# Of tries that time alone bounds.
+UNCOUNTED = 1_000_000
 # What a server answers that may answer better the next time.
 TRY_AGAIN_STATUS = {408, 429, 500, 502, 503, 504}
 
@@ -62,7 +64,7 @@ class Retrying:
         """Narrow the deadline; then time alone, not a number of attempts, is the bound."""
         clock = self.deadline.clock
         at = min(self.deadline.at, clock() + seconds)
-        return dataclasses.replace(self, deadline=Deadline(at, clock), attempts=1_000_000)
+        return dataclasses.replace(self, deadline=Deadline(at, clock), attempts=UNCOUNTED)
 
     def call(self, attempt: Callable[[], T]) -> T:
         """Call `attempt` until it succeeds or its error says that another try is pointless.
@@ -81,19 +83,23 @@ class Retrying:
                 if error.retry not in {Retry.SOON, Retry.LATER}:
                     raise
                 if tried >= self.attempts:
-                    error.gave_up = f"gave up after {tried} attempts"
+                    error.gave_up = error.gave_up or f"gave up after {tried} attempts"
                     raise
                 pause = self._pause(error, tried)
                 left = self.deadline.remaining()
                 if pause >= min(left, LONGEST_WAIT):
-                    error.gave_up = f"gave up: the next try is due in {pause:.1f} s"
+                    reason = f"gave up: the next try is due in {pause:.1f} s"
                     if left < math.inf:
-                        error.gave_up += f", {max(left, 0):.1f} s are left"
+                        reason += f", {max(left, 0):.1f} s are left"
+                    error.gave_up = error.gave_up or reason
                     raise
-                logger.warning("%s; trying again in %.1f s (%d of %d)", error, pause, tried, self.attempts)
+                bound = (
+                    f"{tried} of {self.attempts}" if self.attempts < UNCOUNTED else f"{left:.0f} s are left"
+                )
+                logger.warning("%s; trying again in %.1f s (%s)", error, pause, bound)
                 self.sleep(pause)
                 if self.deadline.remaining() <= 0:  # sleep may take longer than it was told
-                    error.gave_up = "gave up: no time is left"
+                    error.gave_up = error.gave_up or "gave up: no time is left"
                     raise
 
     def _pause(self, error: B2D1Error, tried: int) -> float:

@@ -53,6 +53,7 @@ class Rounds:
         self._most = most
         self._retrying = retrying
         self._progress = progress
+        self._doubted: D1Error | None = None
         self._staged = 0  # the chunks before this one are staged, or were
 
     def write(self) -> Written:
@@ -62,11 +63,6 @@ class Rounds:
         """
         if not self._plan.due:
             return self._written
-        if self._plan.due_chunks > 1 and not self._table.has_staging:
-            raise D1Error(
-                f"there is no table media_ingest_chunks, and {self._plan.due:,} rows go through it",
-                hint="Create it with b2d1 migrate or wrangler d1 migrations apply.",
-            )
         self._written.bookmark = read_bookmark(self._table.database)
         self._sweep()
         done = 0
@@ -80,7 +76,11 @@ class Rounds:
                 # Where D1 did answer, nothing is left lying; elsewhere a later run sweeps.
                 if error.retry in {Retry.NEVER, Retry.SMALLER}:
                     self._clear(range(chunks.start, self._staged))
-                self._tell_what_is_in(error)
+                error.message += self._what_is_in(error)
+                raise
+            except (OSError, KeyboardInterrupt) as error:
+                if told := self._what_is_in(error):
+                    logger.warning("the run stops%s", told)
                 raise
             done = chunks.stop
         return self._written
@@ -104,18 +104,20 @@ class Rounds:
         chunk = self._plan.chunk(number)
         if self._plan.due_chunks > 1:
             self._table.refuse_other_identity([chunk], self._mode)
-        self._count(lambda: self._table.insert(chunk))
-        self._progress(self._plan.rows_in(range(number + 1)), self._plan.due)
+        rows = self._plan.rows_in(range(number, number + 1))
+        self._count(rows, lambda: self._table.insert(chunk))
+        self._show(rows)
         self._table.prove(chunk)
 
     def _stage(self, chunks: range) -> None:
         for number in range(max(self._staged, chunks.start), chunks.stop):
             self._staging.stage(number, self._plan.chunk(number))
             self._staged = number + 1
-            self._progress(self._plan.rows_in(range(self._staged)), self._plan.due)
+            self._show(self._plan.rows_in(range(chunks.start, self._staged)))
 
     def _publish(self, chunks: range) -> None:
-        answer = self._count(lambda: self._staging.publish(chunks, self._mode))
+        rows = self._plan.rows_in(chunks)
+        answer = self._count(rows, lambda: self._staging.publish(chunks, self._mode))
         if answer.confirmed and not answer.changes:  # another run was first, or a guard held
             self._table.refuse_other_identity(map(self._plan.chunk, chunks), self._mode)
         try:
@@ -124,16 +126,21 @@ class Rounds:
             self._explain(chunks, unproven)
         self._clear(chunks)
 
-    def _count(self, write: Callable[[], Answer]) -> Answer:
+    def _count(self, rows: int, write: Callable[[], Answer]) -> Answer:
         """Write, and count what D1 confirms: perhaps not all, where the answer to a try was lost."""
         try:
             answer = write()
         except D1Error as error:
-            self._written.confirmed &= not error.ambiguous
+            if error.ambiguous:
+                self._written.confirmed, self._doubted = False, error
             raise
-        self._written.inserted += answer.changes
+        # Where the table has triggers, D1 counts what these do too.
+        self._written.inserted += min(answer.changes, rows)
         self._written.confirmed &= answer.confirmed
         return answer
+
+    def _show(self, rows: int) -> None:
+        self._progress(self._written.checked + rows, self._plan.due)
 
     def _prove(self, chunks: range) -> None:
         rows, found = self._plan.rows_in(chunks), self._staging.check(chunks)
@@ -163,7 +170,7 @@ class Rounds:
             self._clear(range(chunks.start, max(self._staged, number + 1)))
             self._staging.begin_anew()
             self._staged = chunks.start
-            self._plan.halve(number)
+            self._plan.halve(number, chunks.stop)
         logger.warning("%s; going on with half as many rows", error)
         return True
 
@@ -182,13 +189,16 @@ class Rounds:
             except B2D1Error as error:
                 logger.warning("%s; a later run takes them away", error)
 
-    def _tell_what_is_in(self, error: B2D1Error) -> None:
-        written = self._written
+    def _what_is_in(self, error: BaseException) -> str:
+        """Tell what was written before an error; nothing if nothing was."""
+        written, told = self._written, []
         if written.inserted or written.rounds:
-            error.message += (
-                f" (D1 confirmed {written.inserted:,} rows inserted; {written.checked:,} are proven to be "
-                f"in, by {written.rounds:,} rounds)"
-            )
+            rounds = "1 round" if written.rounds == 1 else f"{written.rounds:,} rounds"
+            told.append(f"D1 confirmed {written.inserted:,} rows inserted")
+            told.append(f"{written.checked:,} are proven to be in, by {rounds}")
+        if not written.confirmed and error is not self._doubted:  # that one says so itself
+            told.append("the answer to an insert was lost, more rows may be in")
+        return f" ({'; '.join(told)})" if told else ""
 
 
 class _Unproven(D1Error):

@@ -63,19 +63,20 @@ class Staging:
 
     def stage(self, number: int, chunk: str) -> None:
         """Put a chunk down; doing so twice is doing so once."""
-        self._database.run(STAGE, self._run_id, str(number), chunk, doing=f"staging chunk {number + 1}")
+        doing = f"staging chunk {number + 1}"
+        self._database.run(STAGE, self._run_id, str(number), chunk, doing=doing, divisible=True)
 
     def publish(self, chunks: range, mode: ListMode) -> Answer:
         """Insert the rows of these chunks: all that the table lacks or, if a guard holds, none."""
         with doubt_told():
-            return self._database.run(
-                PUBLISH, *self._bounds(chunks), str(len(chunks)), mode, doing="publishing what is staged"
-            )
+            parameters = (*self._bounds(chunks), str(len(chunks)), mode)
+            return self._database.run(PUBLISH, *parameters, doing="publishing what is staged", divisible=True)
 
     def check(self, chunks: range) -> Staged:
         """Count the rows that are staged, and those of them that the table lacks."""
         doing = "checking what was published"
-        return Staged(*self._database.figures(CHECK, *self._bounds(chunks), doing=doing, columns=2))
+        bounds = self._bounds(chunks)
+        return Staged(*self._database.figures(CHECK, *bounds, doing=doing, columns=2, divisible=True))
 
     def clear(self, chunks: range) -> None:
         """Take chunks away."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from b2d1 import plan_sql, snapshot
 from b2d1.d1 import Database
-from b2d1.errors import B2D1Error
+from b2d1.errors import B2D1Error, D1Error
 from b2d1.forecast import free_plan
 from b2d1.inventory import InventoryWriter
 from b2d1.media import ListMode, MediaObject, media_uid
@@ -159,7 +159,8 @@ def sync(
         d1_requests=database.requests,
         rows_read=database.usage.rows_read,
         rows_written=database.usage.rows_written,
-        changed_db=database.usage.changed_db,
+        # An answer that was lost may have told of a change.
+        changed_db=database.usage.changed_db or not written.confirmed,
         bookmark=written.bookmark,
         listing_sha256=listing_sha256,
         snapshot=kept,
@@ -204,6 +205,13 @@ def make_plan(
         plan.add(uid, media)
     # `new` has ended without an error, so the listing behind it is proven complete.
     plan.seal()
+    if plan.due_chunks > 1 and not table.has_staging:
+        raise D1Error(
+            f"there is no table media_ingest_chunks, and {plan.due:,} rows go through it",
+            hint="Create it with b2d1 migrate or wrangler d1 migrations apply.",
+        )
+    if plan.new:
+        table.refuse_slow_guards(plan.new)
     if plan.due and _could_conflict(plan, table, source.list_mode):
         table.refuse_other_identity(plan.chunks(), source.list_mode)
     known = source.discovered - source.unidentified - plan.new
