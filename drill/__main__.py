@@ -17,7 +17,8 @@ from drill.trial import Result
 from drill.worker import results
 
 # A run waits now and then, for its servers or in vain: there is work for a process more than there are cores.
-PROCESSES = (os.cpu_count() or 1) + 1
+MOST_PROCESSES = (os.cpu_count() or 1) + 1
+CELLS_WORTH_A_PROCESS = 20
 
 
 def main() -> int:
@@ -28,6 +29,8 @@ def main() -> int:
     options = parser.parse_args()
     chosen = QUICK if options.quick else CELLS
     cells = [cell for cell in chosen if all(word in str(cell) for word in options.words)]
+    if not cells:
+        parser.error("no cell has such a name")
     began = time.monotonic()
     try:
         tried = try_all(cells)
@@ -42,14 +45,15 @@ def main() -> int:
 def try_all(cells: Sequence[Cell]) -> dict[Cell, Result]:
     """Try the cells in several processes, each a share of them."""
     tried: dict[Cell, Result] = {}
+    processes = min(MOST_PROCESSES, -(-len(cells) // CELLS_WORTH_A_PROCESS))
 
     def try_share(number: int) -> None:
-        for cell, result in results(cells[number::PROCESSES]):
+        for cell, result in results(cells[number::processes]):
             tried[cell] = result
             _show_progress(f"{len(tried)} of {len(cells)} cells")
 
-    with ThreadPoolExecutor(PROCESSES) as pool:
-        list(pool.map(try_share, range(min(PROCESSES, len(cells)))))
+    with ThreadPoolExecutor(MOST_PROCESSES) as pool:
+        list(pool.map(try_share, range(processes)))
     return tried
 
 

@@ -29,6 +29,8 @@ def applies(step: Step, fault: Fault, *, always: bool) -> bool:
         return not always
     if fault.kind == "deed" and step.server not in fault.deeds:
         return False
+    if fault.message and step.name == "resolve":  # the account answers there, not a database
+        return False
     if fault.message and fault.acts and not step.writes:  # without an effect, no matter when
         return False
     return not (step.silent and fault.needs_content)
@@ -40,9 +42,9 @@ def expected(step: Step, fault: Fault, *, always: bool) -> Outcome:
         exit_code = KILLED
     elif fault.kind == "refusal" and always:  # whoever is gone is not back for the next request
         exit_code = EXIT_CODE[step.server]
-    elif (step.name, fault.name) in HARMLESS or (fault.cure == "less" and step.staged_then):
+    elif (step.name, fault.name) in HARMLESS or (fault.too_much and step.staged_then):
         exit_code = 0
-    elif always or (fault.cure == "less" and not step.divisible):
+    elif always:
         exit_code = step.failure
     else:
         exit_code = 0

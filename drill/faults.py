@@ -12,8 +12,6 @@ from sandbox.forwarder import Call, Deed
 
 # How it is done: by a forwarder to a request, by one that takes no connection, or with kill -9.
 Kind = Literal["deed", "refusal", "kill"]
-# How a run gets over it if it happens once: by the same request again, or by one that asks for less.
-Cure = Literal["again", "less"]
 Deeds = dict[Server, Deed]
 
 
@@ -23,7 +21,8 @@ class Fault:
 
     `acts` tells whether the request takes effect all the same, `doubt` whether the client cannot know.
     `hangs` is true where no answer comes, `pause` the time to let pass (seconds); `needs_content` is true
-    where it befalls the content of a success. `message` is one that D1 documents.
+    where it befalls the content of a success. `message` is one that D1 documents, `too_much` is true if that
+    asks for smaller requests.
     """
 
     name: str
@@ -32,10 +31,10 @@ class Fault:
     acts: bool = False
     doubt: bool = True
     hangs: bool = False
-    cure: Cure = "again"
     pause: float = 0.0
     needs_content: bool = False
     message: str = ""
+    too_much: bool = False
 
 
 def _everywhere(deed: Deed) -> Deeds:
@@ -123,8 +122,8 @@ def _by_message(message: str, *, acts: bool = False) -> Fault:
         f"{message} (after)" if acts else message,
         _after(deeds) if acts else deeds,
         acts=acts,
-        cure="less" if message in DO_LESS else "again",
         message=message,
+        too_much=message in DO_LESS,
     )
 
 

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 from werkzeug.wrappers import Response
 
 from b2d1 import b2, d1_api, migrations, snapshot
@@ -110,9 +110,20 @@ def run_and_kill(env: Mapping[str, str], cue: Callable[[Deed], object], *, acts:
 
 @contextlib.contextmanager
 def haste() -> Iterator[None]:
-    """Read botocore's descriptions of services from disk once, and not anew for each client."""
-    read = functools.cache(JSONFileLoader().load_file)
-    with mock.patch.object(JSONFileLoader, "load_file", lambda _self, path: read(path)):
+    """Let botocore look for its descriptions of services once, and not for each client."""
+    read, listed = functools.cache(JSONFileLoader().load_file), Loader.list_available_services
+    services: dict[tuple[str, ...], Any] = {}
+
+    def list_once(loader: Any, kind: str) -> Any:
+        key = (kind, *loader.search_paths)
+        if key not in services:
+            services[key] = listed(loader, kind)
+        return services[key]
+
+    with (
+        mock.patch.object(JSONFileLoader, "load_file", lambda _self, path: read(path)),
+        mock.patch.object(Loader, "list_available_services", list_once),
+    ):
         yield
 
 

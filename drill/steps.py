@@ -18,10 +18,10 @@ class Step:
     """One request of a run.
 
     `pattern` is found in requests of this kind only; the first `skip` of them are other steps. `needed` is
-    false where a run goes on without it; `divisible` tells whether it could ask for less, `staged_then`
-    whether that goes by way of staging, past this request; `silent` that a success has no content. `writes`
-    tells whether it changes the database, `inserts` whether it publishes a round, `published` how many are in
-    before. A run makes this request if it begins as `start` says; if `known`, in any case.
+    false where a run goes on without it; `staged_then` is true where it would try with less, and so by way of
+    staging instead; `silent` tells that a success has no content. `writes` tells whether it changes the
+    database, `inserts` whether it publishes a round, `published` how many are in before. A run makes this
+    request if it begins as `start` says; if `known`, in any case.
     """
 
     name: str
@@ -29,7 +29,6 @@ class Step:
     pattern: str
     skip: int = 0
     needed: bool = True
-    divisible: bool = False
     staged_then: bool = False
     silent: bool = False
     writes: bool = False
@@ -54,36 +53,25 @@ STEPS = (
     Step("shared keys", "D1", r"SELECT EXISTS \(SELECT 1 FROM json_each", start="replaced"),
     Step("bookmark", "D1", r"^GET \S+/time_travel/bookmark", needed=False),
     Step("sweep", "D1", "DELETE FROM media_ingest_chunks WHERE staged_at", needed=False, writes=True),
-    Step("stage 1", "D1", "INSERT INTO media_ingest_chunks", divisible=True, writes=True),
-    Step("stage 2", "D1", "INSERT INTO media_ingest_chunks", skip=1, divisible=True, writes=True),
-    Step(
-        *("publish", "D1", "INSERT INTO media_assets .*FROM media_ingest_chunks"),
-        divisible=True,
-        writes=True,
-        inserts=True,
-    ),
-    Step("check", "D1", r"SELECT \(SELECT coalesce\(sum", divisible=True, published=1),
+    Step("stage 1", "D1", "INSERT INTO media_ingest_chunks", writes=True),
+    Step("stage 2", "D1", "INSERT INTO media_ingest_chunks", skip=1, writes=True),
+    Step("publish", "D1", "INSERT INTO media_assets .*FROM media_ingest_chunks", writes=True, inserts=True),
+    Step("check", "D1", r"SELECT \(SELECT coalesce\(sum", published=1),
     Step(
         *("clear", "D1", "DELETE FROM media_ingest_chunks WHERE run_id"),
         needed=False,
         writes=True,
         published=1,
     ),
-    Step("identity", "D1", r"SELECT m\.b2_key", divisible=True, staged_then=True, published=1),
+    Step("identity", "D1", r"SELECT m\.b2_key", published=1),
     Step(
         *("insert", "D1", r"INSERT INTO media_assets .*FROM json_each\(\?1\) v WHERE true"),
-        divisible=True,
         staged_then=True,
         writes=True,
         inserts=True,
         published=1,
     ),
-    Step(
-        *("prove", "D1", r"SELECT count\(\*\) FROM json_each"),
-        divisible=True,
-        staged_then=True,
-        published=2,
-    ),
+    Step("prove", "D1", r"SELECT count\(\*\) FROM json_each", published=2),
     Step("snapshot HEAD", "S3", "^HEAD ", silent=True, published=2),
     Step("snapshot PUT", "S3", "^PUT ", silent=True, published=2),
 )

@@ -80,9 +80,9 @@ REQUEST, ASKED_AGAIN, KEPT = Api.request, Retrying.call, snapshot.keep
 
 
 def takes_a_504_for_success(patch: pytest.MonkeyPatch) -> None:
-    def request(self: Api, *arguments: Any) -> Any:
+    def request(self: Api, *arguments: Any, **more: Any) -> Any:
         try:
-            return REQUEST(self, *arguments)
+            return REQUEST(self, *arguments, **more)
         except D1Error as error:
             if "504" not in str(error):
                 raise
