@@ -20,6 +20,7 @@ from sandbox.background import Background, NotReady
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "node_modules" / "wrangler" / "bin" / "wrangler.js"
 EXPLORER = "/cdn-cgi/local/explorer/api/d1/database"
+START_ATTEMPTS = 3
 COMMAND_SECONDS = 120
 READY = r"Ready on (http://\S+)"
 
@@ -85,6 +86,16 @@ class Wrangler:
         _write_project(folder, self.databases)
 
     def __enter__(self) -> Self:
+        for attempt in range(1, START_ATTEMPTS + 1):
+            try:
+                return self._start()
+            except WranglerFailed as failure:
+                # Two that start at the same moment may be given the same free port.
+                if "Address already in use" not in str(failure) or attempt == START_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _start(self) -> Self:
         command = _command("dev", "--ip", "127.0.0.1", "--port", "0", "--show-interactive-dev-session=false")
         self._running = Background(command, self._folder, _environment(self._folder))
         try:

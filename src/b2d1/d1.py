@@ -150,10 +150,14 @@ class Database:
         """Read the Time Travel bookmark: the point to which the database can be taken back."""
         path, doing = f"/{self.id}/time_travel/bookmark", "reading the Time Travel bookmark"
         retrying = self._retrying.within(BOOKMARK_SECONDS)
-        result = retrying.call(lambda: self._api.request("GET", path, doing, deadline=retrying.deadline))
-        if not isinstance(result, dict) or not isinstance(result.get("bookmark"), str):
-            raise not_d1(doing)
-        return str(result["bookmark"])
+
+        def attempt() -> str:
+            result = self._api.request("GET", path, doing, deadline=retrying.deadline)
+            if not isinstance(result, dict) or not isinstance(result.get("bookmark"), str):
+                raise not_d1(doing)
+            return str(result["bookmark"])
+
+        return retrying.call(attempt)
 
     def _ids_by_name(self) -> dict[str, str]:
         """Look the name up; Cloudflare's filter finds every name that contains it, page by page."""
