@@ -6,9 +6,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONHASHSEED ?= random
 # A certificate that this machine was given, a proxy's for instance, counts for npm as it does for pip.
 export NODE_USE_SYSTEM_CA := 1
+export SAM_CLI_TELEMETRY := 0
+EVENT := events/manual.json
+SAM := .venv/sam/bin/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test drill record check format bench lock clean
+.PHONY: help run sandbox test drill record check format bench build build-SyncFunction deploy invoke lock clean
 
 help: ## Print these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +22,7 @@ run: .venv/ready ## Do the main job on an embedded bucket and database: migrate,
 sandbox: .venv/ready ## Keep the embedded bucket and database running; prints the settings to use them
 	@python -m sandbox
 
-test: .venv/ready node_modules/ready ## Run every test
+test: .venv/ready node_modules/ready .venv/wheels/ready .venv/emulator/ready .venv/sam/ready ## Run every test
 	python -m pytest
 
 drill: .venv/ready node_modules/ready ## Break every request of a run in every way, on Cloudflare's own engine
@@ -38,8 +41,23 @@ format: .venv/ready ## Format the code
 	ruff format .
 	ruff check --fix .
 
-bench: .venv/ready node_modules/ready ## Measure listing against stock boto3, and whole runs: bench/RESULTS.md
+bench: .venv/ready node_modules/ready .venv/wheels/ready ## Measure listing against stock boto3, and whole runs: bench/RESULTS.md
 	python -m bench
+
+build: .venv/wheels/ready ## Build the Lambda function's package: build/function
+	@python -m bundle build/function
+	@touch build/ready
+
+invoke: build/ready .venv/emulator/ready .venv/sam/ready ## Invoke the package in AWS's emulator: EVENT=…, on the sandbox, or ENV=env.json
+ifdef ENV
+	@python -m emulator --env-vars "$(ENV)" "$(EVENT)"
+else
+	@python -m sandbox run -- sh -c 'b2d1 migrate >&2 && python -m emulator "$$1"' sh "$(EVENT)"
+endif
+
+deploy: .venv/sam/ready .venv/wheels/ready ## Build and deploy the stack; the first time it asks what it must know
+	$(SAM) build
+	$(SAM) deploy $(if $(shell grep -s '^stack_name' samconfig.toml),,--guided)
 
 lock: .venv/ready .venv/node ## Renew requirements/ and package-lock.json, versions and hashes
 	python -m pip install --quiet uv
@@ -47,13 +65,17 @@ lock: .venv/ready .venv/node ## Renew requirements/ and package-lock.json, versi
 	uv pip compile $(LOCK) --extra cli pyproject.toml -o requirements/cli.txt
 	uv pip compile $(LOCK) --extra lambda pyproject.toml -o requirements/lambda.txt
 	uv pip compile $(LOCK) --all-extras --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile $(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 	uv pip compile $(LOCK) --group engine -o requirements/engine.txt
-	npm update --package-lock-only --ignore-scripts
+	uv pip compile $(LOCK) --group emulator -o requirements/emulator.txt
+	uv pip compile $(LOCK) --group sam -o requirements/sam.txt
+	npm update --package-lock-only --ignore-scripts $(NPM)
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+NPM := --no-audit --no-fund --loglevel=error
 
 clean: ## Remove what the other targets made
-	rm -rf .venv node_modules .sandbox .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv node_modules .sandbox .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .aws-sam build dist
 
 .venv/ready: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -70,5 +92,35 @@ clean: ## Remove what the other targets made
 	@touch $@
 
 node_modules/ready: package.json package-lock.json .npmrc | .venv/node
-	npm ci --ignore-scripts
+	npm ci --ignore-scripts $(NPM)
+	@touch $@
+
+# The wheels of the function's package: whatever builds it asks nobody.
+.venv/wheels/ready: .venv/ready requirements/lambda.txt
+	rm -rf .venv/wheels
+	python -m pip download --quiet --require-hashes --no-deps --only-binary :all: \
+		--platform any --implementation py --abi none --dest .venv/wheels -r requirements/lambda.txt
+	@touch $@
+
+build/ready: .venv/wheels/ready $(wildcard bundle/*.py src/b2d1/*.py src/handler/*.py)
+	@python -m bundle build/function >&2
+	@touch $@
+
+# What `sam build` calls. It makes what is not there, and no more: not all anew in the middle of a test.
+build-SyncFunction: $(if $(wildcard .venv/wheels/ready),,.venv/wheels/ready)
+	@python -m bundle "$(ARTIFACTS_DIR)"
+
+# AWS's client of Lambda's runtime, for the runtime's own version of Python where one is at hand. It goes into a folder
+# of its own: beside the package the function must see nothing else. The stamp says which Python that is.
+.venv/emulator/ready: .venv/ready requirements/emulator.txt bundle/runtime.py
+	rm -rf .venv/emulator
+	runtime=$$(python -m bundle.runtime) && \
+	version=$$("$$runtime" -c 'import platform; print(platform.python_version())') && \
+	python -m pip install --quiet --require-hashes --no-deps --only-binary :all: --python-version "$$version" \
+		--target .venv/emulator -r requirements/emulator.txt && \
+	echo "$$runtime" > $@
+
+.venv/sam/ready: .venv/ready requirements/sam.txt
+	python -m venv --clear .venv/sam
+	.venv/sam/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/sam.txt
 	@touch $@

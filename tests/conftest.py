@@ -5,6 +5,8 @@ import dataclasses
 import logging
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from sandbox.cloudflare import CloudflareD1
 from sandbox.d1 import EmbeddedD1
 from sandbox.wrangler import Wrangler, databases
 
+ROOT = Path(__file__).parents[1]
 # The same account in front of two engines.
 AnyD1 = EmbeddedD1 | CloudflareD1
 
@@ -94,7 +97,7 @@ def b2() -> Iterator[EmbeddedB2]:
 # What these modules state of D1 holds on Cloudflare's own engine too: each of their tests runs on both.
 ON_BOTH_ENGINES = {"test_media_assets", "test_migrations", "test_sync"}
 # More than there are tests on the engine; each of them takes one, and none is used twice.
-EMPTY_DATABASES = 1000
+EMPTY_DATABASES = 1500
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -195,6 +198,14 @@ def stack(b2: EmbeddedB2, d1: AnyD1, fake_time: FakeTime) -> Stack:
     d1.requests.clear()
     b2.requests.clear()
     return stack
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the function's package, once."""
+    folder = tmp_path_factory.mktemp("package") / "function"
+    subprocess.run([sys.executable, "-m", "bundle", folder], cwd=ROOT, check=True)
+    return folder
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from b2d1.media import ListMode
 from bench import __main__ as command
-from bench import listing, machine, writing
+from bench import listing, machine, start, writing
 from bench.bucket import ALPHABETS, SyntheticBucket
 from bench.list_server import HOST, ListServer, requests_so_far
 from bench.pages import page, pages
@@ -75,6 +75,15 @@ def whole_run(**report: Any) -> writing.Run:
     return writing.Run("1,000 objects", told | {"rows_written": 3001} | report, 71.3, 1000, 12)
 
 
+STARTS = [
+    start.Starts(
+        "without a secret",
+        built=[start.Start(0.10, cpu, seconds, []) for cpu, seconds in ((0.2, 0.3), (0.4, 0.5), (0.3, 0.9))],
+        without_bytecode=[start.Start(0.5, cpu, 9.0, []) for cpu in (0.8, 0.8, 0.6)],
+    )
+]
+
+
 class TestCommand:
     """`python -m bench`."""
 
@@ -118,11 +127,14 @@ class TestCommand:
         measured = [result(b2d1=(0.008, 2000, 2, "abc"), stock=(0.16, 2000, 2, "abc"))]
         monkeypatch.setattr(listing, "measure", lambda *_: measured)
         monkeypatch.setattr(writing, "measure", lambda *_: [whole_run()])
+        monkeypatch.setattr(start, "build", lambda folder: folder)
+        monkeypatch.setattr(start, "measure", lambda *_: STARTS)
         monkeypatch.setattr(sys, "argv", ["bench"])
         assert command.main() == 0
         text = kept.read_text("utf-8")
         assert table(measured) in text
         assert writing.table([whole_run()]) in text
+        assert start.table(STARTS) in text
         assert [line for line in machine.description().splitlines() if f"    {line}\n" not in text] == []
         assert not re.search(r"(?<!\w)/\w+/", text)
 

@@ -1,6 +1,8 @@
 """What the documents say is what the program does."""
 
+import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -48,9 +50,32 @@ def test_the_readme_shows_what_make_run_prints() -> None:
     ]
 
 
-@pytest.mark.parametrize("document", sorted(path.name for path in ROOT.glob("*.md")))
+@pytest.mark.parametrize(
+    "document", sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+)
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     """Each relative link of a document names a file that exists."""
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / document).read_text("utf-8"))
 
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+    folder = (ROOT / document).parent
+    assert [target for target in targets if not (folder / target).exists()] == []
+
+
+def test_the_line_for_sam_fits_the_project() -> None:
+    """README's `sam local invoke` names a function, an event and a file of settings that fit this project.
+
+    Each variable of the form is a setting, and stands in the template: SAM would leave out one that does not.
+    """
+    (line,) = re.findall(r"sam local invoke .*", README)
+    _, _, _, function, *rest = shlex.split(line)
+    options = dict(zip(rest[::2], rest[1::2], strict=True))
+    form = json.loads((ROOT / "env.example.json").read_text("utf-8"))
+    declared = re.findall(r"^ {10}([A-Z0-9_]+): ", (ROOT / "template.yaml").read_text("utf-8"), re.MULTILINE)
+
+    assert set(options) == {"--event", "--env-vars"}
+    assert f"make invoke EVENT={options['--event']} ENV={options['--env-vars']}" in README
+    assert (ROOT / options["--event"]).is_file()
+    assert list(form) == [function]
+    assert f"\n  {function}:\n" in (ROOT / "template.yaml").read_text("utf-8")
+    assert set(form[function]) <= set(NAMES)
+    assert set(declared) - {"POWERTOOLS_SERVICE_NAME"} == set(form[function])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from b2d1.errors import B2D1Error, D1Error
-from b2d1.run_folder import run_folder
+from b2d1.run_folder import remove_left_overs, run_folder
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +72,36 @@ def test_a_missing_place_for_the_folder_is_an_error_with_a_name(
         pass
 
     assert str(raised.value).startswith(f"keeping the run's working files: No such file or directory: {gone}")
+
+
+def test_where_nothing_can_be_written_the_error_has_a_name_too(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python finds no place at all on a disk that is full: that is told, and what to do."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(elsewhere / "gone")])
+
+    with pytest.raises(B2D1Error) as raised, run_folder():
+        pass
+
+    said = "keeping the run's working files: No usable temporary directory found in "
+    assert str(raised.value) == f"{said}['{elsewhere / 'gone'}']"
+
+
+def test_what_killed_runs_left_is_removed(elsewhere: Path) -> None:
+    """Their folders go with all that is in them; what others left there stays."""
+    for name in ("b2d1-abc", "b2d1-def", "another"):
+        (elsewhere / name / "deeper").mkdir(parents=True)
+        (elsewhere / name / "deeper" / "chunk").write_bytes(b"x")
+
+    remove_left_overs(elsewhere)
+
+    assert [path.name for path in elsewhere.iterdir()] == ["another"]
+
+
+def test_where_nothing_was_left_nothing_is_removed(elsewhere: Path) -> None:
+    """An empty place, or none at all, is no error."""
+    remove_left_overs(elsewhere)
+    remove_left_overs(elsewhere / "gone")
+
+    assert list(elsewhere.iterdir()) == []

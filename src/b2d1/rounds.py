@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from b2d1.d1 import Answer, Database
-from b2d1.errors import B2D1Error, D1Error, Retry
+from b2d1.errors import B2D1Error, D1Error, OutOfTime, Retry
 from b2d1.media import ListMode
 from b2d1.media_assets import STALE_READ_SECONDS, MediaAssets
 from b2d1.plan import Plan
@@ -13,6 +13,9 @@ from b2d1.retry import Retrying
 from b2d1.staging import Staged, Staging
 
 logger = logging.getLogger(__name__)
+
+# What a round is given at the least (seconds): D1 lets a single statement take 30.
+LEAST_ROUND_SECONDS = 45.0
 
 
 @dataclasses.dataclass
@@ -54,6 +57,7 @@ class Rounds:
         self._retrying = retrying
         self._progress = progress
         self._doubted: D1Error | None = None
+        self._longest = 0.0  # the seconds that the longest round took so far
         self._staged = 0  # the chunks before this one are staged, or were
 
     def write(self) -> Written:
@@ -69,6 +73,7 @@ class Rounds:
         while done < self._plan.due_chunks:
             chunks = self._plan.round(done, self._most)
             try:
+                self._be_in_time()
                 self._round(chunks)
             except B2D1Error as error:
                 if error.retry is Retry.SMALLER and self._make_smaller(chunks, error):
@@ -85,13 +90,26 @@ class Rounds:
             done = chunks.stop
         return self._written
 
+    def _be_in_time(self) -> None:
+        """Stop before a round that might not end before the deadline: none is to be cut short."""
+        left, needed = self._retrying.deadline.remaining(), max(LEAST_ROUND_SECONDS, 2 * self._longest)
+        if left < needed:
+            nothing = "" if self._written.rounds else ": nothing was written"
+            raise OutOfTime(
+                f"{max(left, 0):.0f} s are left, and a round may take {needed:.0f} s{nothing}",
+                doing="writing",
+                hint="Run again: it goes on from here. A large first load is for a computer: b2d1 sync.",
+            )
+
     def _round(self, chunks: range) -> None:
         rows, before = self._plan.rows_in(chunks), self._written.inserted
+        began = self._retrying.deadline.clock()
         if len(chunks) == 1 and self._staged <= chunks.start:
             self._insert(chunks.start)
         else:
             self._stage(chunks)
             self._publish(chunks)
+        self._longest = max(self._longest, self._retrying.deadline.clock() - began)
         self._written.rounds += 1
         self._written.checked += rows
         logger.info(

@@ -47,6 +47,11 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[list[MediaObject]]: ...
 
 
+def new_run_id() -> str:
+    """Name a run by its moment, and by chance."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Job:
     """What a run is asked to do.
@@ -60,6 +65,7 @@ class Job:
     max_new: int | None = None
     rows_per_publish: int = DEFAULT_ROWS_PER_PUBLISH
     snapshot_uri: str | None = None
+    run_id: str = dataclasses.field(default_factory=new_run_id)
 
     @classmethod
     def of(
@@ -100,9 +106,8 @@ def sync(
     unless the error says otherwise.
     """
     started, began = datetime.now(UTC), time.monotonic()
-    run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     database.resolve()
-    logger.info("run %s: database %s (%s)", run_id, database.id, database.name or "by its id")
+    logger.info("run %s: database %s (%s)", job.run_id, database.id, database.name or "by its id")
     table = MediaAssets(database, retrying)
     table.look()
     with run_folder() as folder:
@@ -119,7 +124,7 @@ def sync(
             written = rehearse(plan, write_sql)
         else:
             rounds = Rounds(
-                *(plan, table, Staging(database, run_id)),
+                *(plan, table, Staging(database, job.run_id)),
                 mode=source.list_mode,
                 most=job.rows_per_publish,
                 retrying=retrying,
@@ -135,7 +140,7 @@ def sync(
                     error.message += f" (the rows are in: {written.inserted:,} inserted, verified)"
                 raise
     return SyncReport(
-        run_id=run_id,
+        run_id=job.run_id,
         started_at=f"{started:%Y-%m-%dT%H:%M:%SZ}",
         duration_ms=round((time.monotonic() - began) * 1000),
         bucket=source.bucket,

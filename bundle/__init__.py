@@ -1,0 +1,1 @@
+"""Builds the Lambda function's package: python -m bundle FOLDER."""
