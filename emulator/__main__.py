@@ -21,7 +21,7 @@ def main() -> int:
     """Return the exit code: 1 when the function failed."""
     parser = argparse.ArgumentParser(prog="python -m emulator", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("event", type=Path, nargs="?", default=ROOT / "events" / "manual.json")
-    parser.add_argument("--env-vars", type=Path, metavar="FILE", help="settings, as sam local invoke has them")
+    parser.add_argument("--env-vars", type=Path, metavar="FILE", help="settings, as for sam local invoke")
     parser.add_argument("--package", type=Path, default=ROOT / "build" / "function", metavar="FOLDER")
     options = parser.parse_args()
     event = json.loads(options.event.read_text("utf-8"))

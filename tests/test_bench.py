@@ -15,6 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from test_start import STARTS
 
 from b2d1.media import ListMode
 from bench import __main__ as command
@@ -73,15 +74,6 @@ def result(**brought: tuple[float, int, int, str]) -> Result:
 def whole_run(**report: Any) -> writing.Run:
     told = {"inserted": 1000, "missing_after": 0, "confirmed": True, "d1_requests": 12, "rounds": 1}
     return writing.Run("1,000 objects", told | {"rows_written": 3001} | report, 71.3, 1000, 12)
-
-
-STARTS = [
-    start.Starts(
-        "without a secret",
-        built=[start.Start(0.10, cpu, seconds, []) for cpu, seconds in ((0.2, 0.3), (0.4, 0.5), (0.3, 0.9))],
-        without_bytecode=[start.Start(0.5, cpu, 9.0, []) for cpu in (0.8, 0.8, 0.6)],
-    )
-]
 
 
 class TestCommand:

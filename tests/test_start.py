@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_bench import STARTS
 
 from bench import start
 from bundle import runtime
@@ -41,6 +40,14 @@ def powertools(modules: list[str]) -> set[str]:
     utilities = [name.split(".") for name in modules if name.startswith("aws_lambda_powertools.utilities.")]
     return (found - {"utilities"}) | {f"utilities.{parts[2]}" for parts in utilities}
 
+
+STARTS = [
+    start.Starts(
+        "without a secret",
+        built=[start.Start(0.10, cpu, seconds, []) for cpu, seconds in ((0.2, 0.3), (0.4, 0.5), (0.3, 0.9))],
+        without_bytecode=[start.Start(0.5, cpu, 9.0, []) for cpu in (0.8, 0.8, 0.6)],
+    )
+]
 
 WITHOUT_A_SECRET = {
     *("exceptions", "logging", "metrics", "package_logger", "shared", "tracing", "warnings"),

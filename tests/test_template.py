@@ -141,6 +141,15 @@ def test_the_function_is_as_promised() -> None:
                 "B2D1_SECRET_ID": "b2d1",
                 "SNAPSHOT_URI": "s3://SnapshotBucket/inventory.json.gz",
                 "MAX_NEW_PER_RUN": "",
+                # Only so that `sam local invoke --env-vars` can set them: empty counts as none.
+                **dict.fromkeys(
+                    (
+                        *("B2_KEY_ID", "B2_APP_KEY", "B2_ENDPOINT", "B2_BUCKET", "B2_REGION"),
+                        *("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_BASE_URL"),
+                        "D1_DATABASE_NAME",
+                    ),
+                    "",
+                ),
                 "POWERTOOLS_SERVICE_NAME": "prod",
             }
         },

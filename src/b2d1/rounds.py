@@ -93,10 +93,10 @@ class Rounds:
     def _be_in_time(self) -> None:
         """Stop before a round that might not end before the deadline: none is to be cut short."""
         left, needed = self._retrying.deadline.remaining(), max(LEAST_ROUND_SECONDS, 2 * self._longest)
-        if left < needed:
+        if 0 < left < needed:  # with none at all, the first request of the round says so
             nothing = "" if self._written.rounds else ": nothing was written"
             raise OutOfTime(
-                f"{max(left, 0):.0f} s are left, and a round may take {needed:.0f} s{nothing}",
+                f"{left:.0f} s are left, and a round may take {needed:.0f} s{nothing}",
                 doing="writing",
                 hint="Run again: it goes on from here. A large first load is for a computer: b2d1 sync.",
             )
