@@ -621,6 +621,20 @@ class TestAnotherClient:
         report, _ = run(stack, Objects(objects), rows_per_publish=10_000)
         assert (report.inserted, report.missing_after, stack.rows(ROWS)) == (22_000 - inside, 0, rows)
 
+    def test_a_chunk_deleted_before_the_only_publish(self, stack: Stack, gate: Gate) -> None:
+        """One chunk of 12,000 rows gone: not one row gets in, the error says so, the next run completes."""
+        objects = numbered(12_000, width=WIDTH)
+        delete = "DELETE FROM media_ingest_chunks WHERE seq = 1"
+        gate.let = at("publish", first(lambda: execute(stack.d1, delete)))
+        with pytest.raises(
+            D1Error, match=r"; 12,000 of the round's rows are not in media_assets \(gave"
+        ) as failure:
+            run(stack, Objects(objects))
+        assert (failure.value.exit_code, stack.rows(), staged(stack)) == (4, [], 0)
+        gate.let = Passage.take_effect
+        report, _ = run(stack, Objects(objects))
+        assert (report.inserted, stack.rows(ROWS)) == (12_000, [as_row(media) for media in objects])
+
     def test_a_chunk_deleted_after_the_publish(
         self, stack: Stack, gate: Gate, caplog: pytest.LogCaptureFixture
     ) -> None:
