@@ -49,7 +49,7 @@ build: .venv/wheels/ready ## Build the Lambda function's package: build/function
 	@touch build/ready
 
 invoke: build/ready .venv/emulator/ready .venv/sam/ready ## Invoke the package in AWS's emulator: EVENT=…, on the sandbox, or ENV=env.json
-ifdef ENV
+ifeq ($(origin ENV),command line)
 	@python -m emulator --env-vars "$(ENV)" "$(EVENT)"
 else
 	@python -m sandbox run -- sh -c 'b2d1 migrate >&2 && python -m emulator "$$1"' sh "$(EVENT)"
@@ -113,6 +113,7 @@ build-SyncFunction: $(if $(wildcard .venv/wheels/ready),,.venv/wheels/ready)
 # AWS's client of Lambda's runtime, for the runtime's own version of Python where one is at hand. It goes into a folder
 # of its own: beside the package the function must see nothing else. The stamp says which Python that is.
 .venv/emulator/ready: .venv/ready requirements/emulator.txt bundle/runtime.py
+	@test "$$(uname)" = Linux || { echo "AWS's emulator of Lambda runs on Linux only" >&2; exit 1; }
 	rm -rf .venv/emulator
 	runtime=$$(python -m bundle.runtime) && \
 	version=$$("$$runtime" -c 'import platform; print(platform.python_version())') && \

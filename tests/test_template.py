@@ -218,17 +218,17 @@ OF_FUNCTION, OF_RUNS = {"FunctionName": "SyncFunction"}, {"service": "prod"}
 @pytest.mark.parametrize(
     ("name", "namespace", "dimensions", "metric", "numbers", "missing"),
     [
-        ("ErrorsAlarm", "AWS/Lambda", OF_FUNCTION, "Errors", ("Sum", 300, 1, MOST, 1), "notBreaching"),
+        ("ErrorsAlarm", "AWS/Lambda", OF_FUNCTION, "Errors", ("Sum", 3600, 2, MOST, 1), "notBreaching"),
         (
             *("DroppedEventsAlarm", "AWS/Lambda", OF_FUNCTION, "AsyncEventsDropped"),
-            *(("Sum", 300, 1, MOST, 1), "notBreaching"),
+            *(("Sum", 3600, 2, MOST, 1), "notBreaching"),
         ),
         (
             "SlowAlarm",
             "AWS/Lambda",
             OF_FUNCTION,
             "Duration",
-            ("Maximum", 300, 1, MORE, 720_000),
+            ("Maximum", 3600, 2, MORE, 720_000),
             "notBreaching",
         ),
         ("NoDailyRunAlarm", "b2d1", OF_RUNS, "DailyRunSucceeded", ("Sum", 3600, 26, LESS, 1), "breaching"),
@@ -254,6 +254,17 @@ def test_the_alarms_have_their_numbers(
     assert tuple(alarm[part] for part in parts) == numbers
     assert (alarm["TreatMissingData"], alarm["AlarmActions"]) == (missing, ["TroubleTopic"])
     assert alarm.get("ActionsEnabled", True) is True
+
+
+def test_an_alarm_of_lambdas_own_looks_back_far_enough() -> None:
+    """A point dated back to the start of the longest run is still within what its alarm looks at."""
+    alarms = [
+        each for each in stack().of_type("AWS::CloudWatch::Alarm").values() if each["Namespace"] != "b2d1"
+    ]
+
+    assert len(alarms) == 3
+    assert [alarm["DatapointsToAlarm"] for alarm in alarms] == [1, 1, 1]
+    assert min(alarm["Period"] for alarm in alarms) > 2 * function()["Timeout"]
 
 
 def test_there_are_no_other_alarms_than_these() -> None:
@@ -459,6 +470,8 @@ def test_the_saved_queries_ask_for_fields_that_the_log_has(deployed: Deployed) -
     records = [record for log in deployed.logs for record in log.records]
     known = {name for record in records for name in record}
     known |= {f"report.{name}" for record in records for name in record.get("report", {})}
+    # Lambda's own records: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html
+    known |= {"type", "record.status"}
     queries = [query["QueryString"] for query in stack().of_type("AWS::Logs::QueryDefinition").values()]
     queries += [widget["properties"]["query"] for widget in widgets() if widget["type"] == "log"]
 
@@ -469,7 +482,7 @@ def test_the_saved_queries_ask_for_fields_that_the_log_has(deployed: Deployed) -
         for field in re.split(r",\s*", listed.strip())
     }
     filtered = {
-        field for query in queries for field in re.findall(r"\| filter (?:ispresent\()?([\w.]+)", query)
+        field for query in queries for field in re.findall(r"\| filter \(?(?:ispresent\()?([\w.]+)", query)
     }
     assert len(queries) == 4
     assert (fields | filtered) - known == {"@timestamp"}

@@ -186,7 +186,7 @@ def test_a_step_that_hangs_fails_before_its_job_is_cancelled() -> None:
 
 
 def test_the_pythons_are_those_that_the_project_names() -> None:
-    """Changes are tested on the oldest Python; the daily run has the one that the Lambda function has."""
+    """Changes are tested on the oldest Python and on the Lambda function's, which the daily run has, too."""
     oldest = re.findall(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text("utf-8"))
     runtime = re.findall(r"Runtime: python([\d.]+)", (ROOT / "template.yaml").read_text("utf-8"))
     versions = [
@@ -195,6 +195,7 @@ def test_the_pythons_are_those_that_the_project_names() -> None:
 
     assert [CI["jobs"]["test"]["strategy"]["matrix"]["python"][0]] == oldest
     assert versions == runtime
+    assert runtime[0] in CI["jobs"]["test"]["strategy"]["matrix"]["python"]
 
 
 def test_changes_are_tested_as_here() -> None:
