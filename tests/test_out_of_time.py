@@ -7,6 +7,7 @@ import pytest
 from conftest import Stack
 from gate import Gate, Pass, Passage
 from objects import Objects, numbered
+from scripted_d1 import as_response, refused
 from werkzeug.wrappers import Response
 
 from b2d1.d1 import Database
@@ -144,3 +145,23 @@ def test_a_round_through_the_staging_table_is_no_exception(
     assert len(stack.rows()) == 4 * ROUND
     with closing(stack.d1.connect()) as connection:
         assert connection.execute("SELECT count(*) FROM media_ingest_chunks").fetchone() == (0,)
+
+
+def test_rows_in_doubt_are_not_denied(stack: Stack, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D1 was reset as it published, and no time is left to try again: the error tells the doubt."""
+    monkeypatch.setattr("b2d1.plan.CHUNK_ROWS", 5)
+
+    def let(passage: Passage) -> Response:
+        if passage.step != "publish":
+            return passage.take_effect()
+        passage.take_effect()
+        stack.time.now += 30.0
+        return as_response(refused(7500, "D1 DB exceeded its CPU time limit and was reset."), 400)
+
+    gate.let = let
+
+    with pytest.raises(OutOfTime, match=r"may take 45 s \(the answer to an insert was lost") as stopped:
+        run(stack, 60)
+
+    assert "nothing was written" not in str(stopped.value)
+    assert len(stack.rows()) == ROUND

@@ -94,7 +94,8 @@ class Rounds:
         """Stop before a round that might not end before the deadline: none is to be cut short."""
         left, needed = self._retrying.deadline.remaining(), max(LEAST_ROUND_SECONDS, 2 * self._longest)
         if 0 < left < needed:  # with none at all, the first request of the round says so
-            nothing = "" if self._written.rounds else ": nothing was written"
+            untouched = not self._written.inserted and self._written.confirmed
+            nothing = ": nothing was written" if untouched else ""
             raise OutOfTime(
                 f"{left:.0f} s are left, and a round may take {needed:.0f} s{nothing}",
                 doing="writing",
@@ -189,7 +190,7 @@ class Rounds:
             self._staging.begin_anew()
             self._staged = chunks.start
             self._plan.halve(number, chunks.stop)
-        logger.warning("%s; going on with half as many rows", error)
+        logger.warning("%s; going on with less at a time", error)
         return True
 
     def _clear(self, chunks: range) -> None:
