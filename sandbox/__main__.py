@@ -55,6 +55,20 @@ def _stay(settings: dict[str, str]) -> int:
 
 
 def _run(command: list[str], settings: dict[str, str]) -> int:
+    """Run the command and end as it does: Ctrl-C reaches it by itself, a polite kill is passed on."""
+    process: subprocess.Popen[bytes] | None = None
+    told_to_end = False
+
+    def pass_on(_number: int, _frame: object) -> None:
+        nonlocal told_to_end
+        told_to_end = True
+        if process:
+            process.terminate()
+
+    # Before the command starts: it may be ready for a signal sooner than we are. A handler, since the command
+    # would inherit that a signal is ignored.
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    signal.signal(signal.SIGTERM, pass_on)
     try:
         process = subprocess.Popen(command, env=os.environ | settings)
     except FileNotFoundError:
@@ -63,12 +77,10 @@ def _run(command: list[str], settings: dict[str, str]) -> int:
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         return NOT_RUNNABLE
-    signal.signal(signal.SIGTERM, lambda _number, _frame: process.terminate())
-    while True:
-        # Ctrl-C reaches the command too: it decides when to end, and how.
-        with suppress(KeyboardInterrupt):
-            code = process.wait()
-            return SIGNALLED - code if code < 0 else code
+    if told_to_end:
+        process.terminate()
+    code = process.wait()
+    return SIGNALLED - code if code < 0 else code
 
 
 if __name__ == "__main__":
