@@ -7,7 +7,9 @@ counts the objects and digests what it made of them, so that none is fast by doi
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import boto3
@@ -57,7 +59,8 @@ Work = Callable[[], Listed]
 def b2d1_uids(task: Task) -> Work:
     bucket = _b2d1_bucket(task)
     return lambda: _digested(
-        [media_uid(media.file_id, media.key) for media in page] for page in Listing(bucket)
+        [media_uid(media.file_id, media.key) for media in batch.objects]
+        for batch in Listing(bucket).batches()
     )
 
 
@@ -90,10 +93,12 @@ def b2d1_inventory(task: Task) -> Work:
 
     def work() -> Listed:
         listing = Listing(bucket)
-        writer = InventoryWriter(task.out, listing.bucket, listing.prefix, listing.list_mode)
-        for page in listing:
-            writer.add(page)
-        writer.close()
+        with tempfile.TemporaryDirectory() as folder:
+            named = (listing.bucket, listing.prefix, listing.list_mode)
+            writer = InventoryWriter(task.out, *named, Path(folder))
+            for batch in listing.batches():
+                writer.add(batch.objects, batch.part)
+            writer.close()
         return Listed(listing.discovered)
 
     return work
@@ -137,6 +142,7 @@ CONTENDERS: dict[str, dict[str, Callable[[Task], Work]]] = {
 
 def _b2d1_bucket(task: Task) -> Bucket:
     env = {"B2_ENDPOINT": task.url, "B2_REGION": REGION, "B2_BUCKET": BUCKET, "B2_LIST_MODE": task.mode}
+    env["B2_LIST_WORKERS"] = "1"  # or it would share the processor with itself
     keys = {"B2_KEY_ID": MADE_UP, "B2_APP_KEY": MADE_UP}
     bucket = Bucket(cast("B2Settings", Settings.from_env(env | keys, d1=False).b2))
     bucket.page({})

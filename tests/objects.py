@@ -1,13 +1,13 @@
 """Objects that no bucket has to hold: a source of them, the rows they make, and a run on them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any, ClassVar
 
 from conftest import AnyD1, Stack
 
 from b2d1.d1 import Database
-from b2d1.media import ListMode, MediaObject, media_uid
+from b2d1.media import Batch, ListMode, MediaObject, media_uid
 from b2d1.report import SyncReport
 from b2d1.sync import Job, Source, sync
 
@@ -56,11 +56,11 @@ class Objects:
         self._batch = batch
         self.discovered = 0
 
-    def __iter__(self) -> Iterator[list[MediaObject]]:
+    def batches(self, _known_keys: Callable[[], list[str]]) -> Generator[Batch]:
         for start in range(0, len(self._objects), self._batch):
             batch = list(self._objects[start : start + self._batch])
             self.discovered += len(batch)
-            yield batch
+            yield Batch("", batch, [])
 
 
 def numbered(count: int, start: int = 0, width: int = 0) -> list[MediaObject]:

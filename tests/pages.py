@@ -197,8 +197,8 @@ class PageServer:
         self._answer = answer
 
     def settings(self, mode: ListMode = "objects", **changes: Any) -> B2Settings:
-        """Return the settings of a bucket that is listed from here."""
-        settings = B2Settings(Secret(KEY_ID), Secret(APP_KEY), self.url, REGION, BUCKET, "", mode)
+        """Return the settings of a bucket that is listed from here, by one worker unless `changes` say so."""
+        settings = B2Settings(Secret(KEY_ID), Secret(APP_KEY), self.url, REGION, BUCKET, "", mode, 1)
         return dataclasses.replace(settings, **changes)
 
     def bucket(self, mode: ListMode = "objects", prefix: str = "") -> Bucket:

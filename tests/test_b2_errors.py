@@ -248,12 +248,12 @@ def xml_error(code: str, message: str, **more: str) -> bytes:
 def failure(bucket: Bucket) -> B2Error:
     """List until it fails."""
     with pytest.raises(B2Error) as caught:
-        list(Listing(bucket))
+        list(Listing(bucket).batches())
     return caught.value
 
 
 def keys_of(bucket: Bucket) -> list[str]:
-    return [media.key for objects in Listing(bucket) for media in objects]
+    return [media.key for batch in Listing(bucket).batches() for media in batch.objects]
 
 
 @pytest.mark.parametrize(("status", "code", "message", "hint"), REFUSALS)

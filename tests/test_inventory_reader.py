@@ -28,7 +28,7 @@ HINT = "An inventory is what `b2d1 inventory` prints. Nothing was written."
 def ours() -> bytes:
     """Write the two objects as b2d1 does."""
     out = io.BytesIO()
-    writer = InventoryWriter(out, "pictures", "p", "versions")
+    writer = InventoryWriter(out, "pictures", "p", "versions", Path())
     writer.add([LOU, BABE])
     writer.close()
     return out.getvalue()
@@ -380,7 +380,7 @@ def listed(document: bytes, folder: Path) -> tuple[list[MediaObject], InventoryL
     """Read a document as a listing, to its end."""
     listing = InventoryListing(InventoryFile(io.BytesIO(document), "list.json"), folder)
     try:
-        return [media for batch in listing for media in batch], listing
+        return [media for batch in listing.batches() for media in batch.objects], listing
     finally:
         listing.close()
 

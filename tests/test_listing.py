@@ -28,10 +28,11 @@ from pages import (
 
 from b2d1.b2 import Bucket
 from b2d1.errors import B2Error
-from b2d1.listing import MAX_EMPTY_PAGES, Listing
+from b2d1.listing import Listing
 from b2d1.media import ListMode, MediaObject
 from b2d1.retry import Retrying
 from b2d1.settings import B2Settings, Settings
+from b2d1.walk import MAX_EMPTY_PAGES
 from sandbox.b2 import EmbeddedB2
 
 MODES: list[ListMode] = ["objects", "versions"]
@@ -46,7 +47,7 @@ def server() -> Iterator[PageServer]:
 
 
 def listed(listing: Listing) -> list[MediaObject]:
-    return [media for objects in listing for media in objects]
+    return [media for batch in listing.batches() for media in batch.objects]
 
 
 def keys_of(server: PageServer, mode: ListMode = "objects", prefix: str = "") -> list[str]:
@@ -270,7 +271,7 @@ def test_endlessly_many_empty_pages_end(
     server: PageServer, mode: ListMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host that always has one more empty page, each with a token of its own, is left."""
-    monkeypatch.setattr("b2d1.listing.MAX_EMPTY_PAGES", 50)
+    monkeypatch.setattr("b2d1.walk.MAX_EMPTY_PAGES", 50)
 
     def answer(_: Asked) -> Answer:
         if len(server.asked) > 1000:
@@ -307,7 +308,7 @@ def test_pages_of_hide_markers_that_move_on_are_passed_over(
     server: PageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many hide markers stand before an object, it is found."""
-    monkeypatch.setattr("b2d1.listing.MAX_EMPTY_PAGES", 50)
+    monkeypatch.setattr("b2d1.walk.MAX_EMPTY_PAGES", 50)
     count = 120
 
     def answer(asked: Asked) -> Answer:
@@ -444,7 +445,7 @@ def peak_of_listing(server: PageServer, mode: ListMode, pages: int) -> int:
     listing = Listing(server.bucket(mode))
     tracemalloc.start()
     try:
-        for _ in listing:
+        for _ in listing.batches():
             pass
         return tracemalloc.get_traced_memory()[1]
     finally:
@@ -463,8 +464,8 @@ def test_memory_is_flat(server: PageServer, mode: ListMode) -> None:
 def test_a_listing_ends_at_its_deadline_between_pages(server: PageServer, fake_time: FakeTime) -> None:
     """Time that runs out on the way is an error, and the pages until then are no listing."""
     server.give(page(rows("a"), then="t"), Answer(status=503, headers={"Retry-After": "30"}))
-    listing = iter(Listing(Bucket(server.settings(), fake_time.retrying(seconds=20))))
+    listing = Listing(Bucket(server.settings(), fake_time.retrying(seconds=20))).batches()
 
-    assert [media.key for media in next(listing)] == ["a"]
+    assert [media.key for media in next(listing).objects] == ["a"]
     with pytest.raises(B2Error, match="gave up"):
         next(listing)

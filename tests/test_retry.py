@@ -358,10 +358,10 @@ def test_a_single_wait_is_bounded_by_what_is_left(
 
 
 def test_by_default_nothing_hurries_and_waiting_is_real() -> None:
-    """Without arguments there is no deadline, and clock, sleep and chance are the machine's."""
+    """Without arguments there is no deadline, and clock, waiting and chance are the machine's."""
     retrying = Retrying()
 
-    assert retrying == Retrying(Deadline(math.inf, time.monotonic), 8, time.sleep, random.random)
+    assert retrying == Retrying(Deadline(math.inf, time.monotonic), 8, None, random.random)
 
 
 @pytest.mark.parametrize(

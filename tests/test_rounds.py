@@ -8,7 +8,7 @@ import math
 import random
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -23,7 +23,7 @@ from werkzeug.wrappers import Response
 from b2d1 import errors, media_assets, plan
 from b2d1.d1 import Database
 from b2d1.errors import D1Error, GuardRefusal, OutOfTime
-from b2d1.media import MediaObject
+from b2d1.media import Batch, MediaObject
 from b2d1.media_assets import COUNT_MISSING
 from b2d1.report import SyncReport
 from b2d1.staging import CHECK, STAGE
@@ -139,10 +139,10 @@ class Numbered(Objects):
         super().__init__([])
         self._count = count
 
-    def __iter__(self) -> Iterator[list[MediaObject]]:
+    def batches(self, _known_keys: Callable[[], list[str]]) -> Generator[Batch]:
         for start in range(0, self._count, 1000):
             self.discovered += 1000
-            yield numbered(1000, start, WIDTH)
+            yield Batch("", numbered(1000, start, WIDTH), [])
 
 
 @on_the_real_engine

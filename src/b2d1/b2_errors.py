@@ -10,7 +10,10 @@ from b2d1.settings import B2Settings
 # How much of a vendor's own message is repeated.
 MESSAGE_LENGTH = 300
 
-TRY_AGAIN_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling"}
+# Asked less at once, B2 may do: https://www.backblaze.com/docs/cloud-storage-rate-limits
+BUSY_CODES = {"SlowDown", "ServiceUnavailable", "Throttling"}
+BUSY_STATUS = {429, 503}
+TRY_AGAIN_CODES = BUSY_CODES | {"InternalError", "RequestTimeout"}
 
 
 def interpret_b2_error(
@@ -21,7 +24,9 @@ def interpret_b2_error(
     said = f"B2 answered {status} {code_said}".rstrip() + (f": {message[:MESSAGE_LENGTH]}" if message else "")
     if code in TRY_AGAIN_CODES or status in TRY_AGAIN_STATUS:
         kind = Retry.SOON if retry_after is None else Retry.LATER
-        return B2Error(said, retry=kind, retry_after=retry_after, hint="B2 is busy: run again later.")
+        error = B2Error(said, retry=kind, retry_after=retry_after, hint="B2 is busy: run again later.")
+        error.busy = code in BUSY_CODES or status in BUSY_STATUS
+        return error
     return B2Error(said, hint=_hint(status, code, message, settings))
 
 

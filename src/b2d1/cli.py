@@ -85,12 +85,13 @@ def inventory(prefix: str | None) -> None:
     One object a line. The closing ]} is printed only when the listing is proven whole.
     """
     listing = _listing(_settings(d1=False), prefix)
-    with RunProgress(printing=True) as progress:
-        writer = InventoryWriter(stdout, listing.bucket, listing.prefix, listing.list_mode)
-        for objects in listing:
-            writer.add(objects)
-            progress.show(listing.discovered)
-    writer.close()
+    with run_folder() as folder, RunProgress(printing=True) as progress:
+        writer = InventoryWriter(stdout, listing.bucket, listing.prefix, listing.list_mode, folder)
+        with contextlib.closing(listing.batches()) as batches:
+            for batch in batches:
+                writer.add(batch.objects, batch.part)
+                progress.show(listing.discovered)
+        writer.close()
     if error := left_out(listing.unidentified, listing.bucket):
         raise error
 

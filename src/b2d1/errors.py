@@ -81,9 +81,13 @@ class InventoryError(UsageError):
 
 
 class B2Error(B2D1Error):
-    """The bucket could not be listed, wholly and for certain."""
+    """The bucket could not be listed, wholly and for certain.
+
+    `busy` is true when B2 was asked for too much at once.
+    """
 
     exit_code = 3
+    busy = False
 
 
 class D1Error(B2D1Error):

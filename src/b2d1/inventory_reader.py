@@ -8,13 +8,13 @@ import gzip
 import itertools
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 from b2d1.errors import InventoryError
 from b2d1.json_stream import Bytes, JsonStream
-from b2d1.media import MAX_KEY_BYTES, ListMode, MediaObject, fault_in
+from b2d1.media import MAX_KEY_BYTES, Batch, ListMode, MediaObject, fault_in
 
 BATCH = 1000
 GZIP_BEGINS = b"\x1f"  # as no JSON does
@@ -198,10 +198,11 @@ class InventoryListing:
             # SQLite compares texts by their bytes.
             yield from self._database.execute("SELECT * FROM object ORDER BY key, file_id, last_modified")
 
-    def __iter__(self) -> Iterator[list[MediaObject]]:
+    def batches(self, _known_keys: Callable[[], list[str]] | None = None) -> Generator[Batch]:
+        """Yield the objects, some at a time."""
         objects = self.objects()
         while batch := list(itertools.islice(objects, BATCH)):
-            yield batch
+            yield Batch("", batch, [])
 
     def close(self) -> None:
         """Let go of the file."""

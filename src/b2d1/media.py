@@ -30,6 +30,18 @@ class MediaObject(NamedTuple):
     file_id: str
 
 
+class Batch(NamedTuple):
+    """Some objects of one part of a listing, in order; the parts' order is that of their names.
+
+    The first part, and a listing that is not divided, is named "". `unidentified` are the keys of objects
+    that have no identity, and so are not among them.
+    """
+
+    part: str
+    objects: list[MediaObject]
+    unidentified: list[str]
+
+
 def media_uid(file_id: str, key: str) -> str:
     """Compute the identity of an object: the same for the same content under the same key, forever."""
     return "b2_" + hashlib.sha256(f"{file_id}:{key}".encode()).hexdigest()[:40]

@@ -51,6 +51,8 @@ COUNT_ROWS = "SELECT count(*) FROM media_assets"
 # Each takes D1 some microseconds; its free plan reads this many rows a day.
 MOST_ROWS_WALKED = 5_000_000
 
+SAMPLE_KEYS = "SELECT b2_key FROM media_assets ORDER BY media_uid LIMIT 1000"
+
 HAS_ROWS = "SELECT EXISTS (SELECT 1 FROM media_assets)"
 
 # Not NOT IN: that would answer nothing at all if one stored media_uid were NULL.
@@ -139,6 +141,11 @@ class MediaAssets:
                 hint=f"Create it:\n{CREATE_UNIQUE_INDEX}\n"
                 f"Duplicates that stand in its way are found by:\n{FIND_DUPLICATES}",
             )
+
+    def sample_keys(self) -> list[str]:
+        """Read some keys, spread evenly over all of them since uids are hashes."""
+        rows = self.database.run(SAMPLE_KEYS, doing="reading a sample of the keys", columns=1).rows
+        return [key for (key,) in rows if isinstance(key, str)]
 
     def missing(self, uids: Sequence[str]) -> set[str]:
         """Ask which of up to UIDS_PER_REQUEST uids the table lacks."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from b2d1.media import MediaObject
+from b2d1.spool import Spool
 
 # D1 documents 2 MB for a string; a statement of this size takes milliseconds (docs/design.md).
 CHUNK_BYTES = 900_000
@@ -36,6 +37,8 @@ class Plan:
         self.new = 0
         self.quoted = True
         self._folder = folder
+        self._spool = Spool(folder, "new")
+        self._placed = 0
         self._most = most
         self._chunk_rows = min(chunk_rows, CHUNK_ROWS)
         self._chunks: list[_Chunk] = []
@@ -60,20 +63,21 @@ class Plan:
         """Count the chunks that hold them."""
         return self._due_chunks
 
-    def add(self, uid: str, media: MediaObject) -> None:
-        """Add a row."""
+    def add(self, uid: str, media: MediaObject, part: str = "") -> None:
+        """Add a row to a part of the listing; the parts' order is that of their names, "" is the first."""
         row = _encode([uid, media.key, media.file_id, media.size, media.etag])
-        weight = len(row.encode()) + 2  # a comma and a line's end, or a chunk's brackets
-        full = self._bytes + weight > CHUNK_BYTES or len(self._rows) >= self._chunk_rows
-        if full or self.new == self._most:
-            self._flush()
-        self._rows.append(row)
-        self._bytes += weight
         self.new += 1
         self.quoted &= media.etag is not None and media.file_id == f'"{media.etag.strip(chr(34))}"'
+        if part:
+            self._spool.put(part, row.encode() + b"\n")
+        else:
+            self._place(row)
 
     def seal(self) -> None:
         """Declare the plan whole: the listing it was made from is proven complete."""
+        for file in self._spool.parts():
+            for line in file:
+                self._place(line.decode().rstrip("\n"))
         self._flush()
         self._sealed = True
 
@@ -123,11 +127,20 @@ class Plan:
         self._chunks[number : number + 1] = [self._write(rows[:middle]), self._write(rows[middle:])]
         self._due_chunks += number < self._due_chunks
 
+    def _place(self, row: str) -> None:
+        weight = len(row.encode()) + 2  # a comma and a line's end, or a chunk's brackets
+        full = self._bytes + weight > CHUNK_BYTES or len(self._rows) >= self._chunk_rows
+        if full or self._placed == self._most:
+            self._flush()
+        self._rows.append(row)
+        self._bytes += weight
+        self._placed += 1
+
     def _flush(self) -> None:
         if not self._rows:
             return
         self._chunks.append(self._write(self._rows))
-        if self._most is None or self.new <= self._most:
+        if self._most is None or self._placed <= self._most:
             self._due_chunks = len(self._chunks)
         self._rows, self._bytes = [], 0
 

@@ -8,6 +8,7 @@ import email.utils
 import logging
 import math
 import random
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -53,12 +54,16 @@ class Deadline:
 
 @dataclasses.dataclass(frozen=True)
 class Retrying:
-    """How often to try, and the means to wait in between."""
+    """How often to try, and the means to wait in between.
+
+    `sleep` takes seconds; None really waits, at most until `halted` is set. Then no further try is made.
+    """
 
     deadline: Deadline = Deadline()
     attempts: int = ATTEMPTS
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] | None = None
     random: Callable[[], float] = random.random
+    halted: threading.Event = dataclasses.field(default_factory=threading.Event, compare=False)
 
     def within(self, seconds: float) -> "Retrying":
         """Narrow the deadline; then time alone, not a number of attempts, is the bound."""
@@ -97,7 +102,9 @@ class Retrying:
                     f"{tried} of {self.attempts}" if self.attempts < UNCOUNTED else f"{left:.0f} s are left"
                 )
                 logger.warning("%s; trying again in %.1f s (%s)", error, pause, bound)
-                self.sleep(pause)
+                (self.sleep or self.halted.wait)(pause)
+                if self.halted.is_set():
+                    raise
                 if self.deadline.remaining() <= 0:  # sleep may take longer than it was told
                     error.gave_up = error.gave_up or "gave up: no time is left"
                     raise

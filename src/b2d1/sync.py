@@ -5,17 +5,17 @@ import dataclasses
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from b2d1 import plan_sql, snapshot
 from b2d1.d1 import Database
 from b2d1.errors import B2D1Error, D1Error
 from b2d1.forecast import free_plan
 from b2d1.inventory import InventoryWriter
-from b2d1.media import ListMode, MediaObject, media_uid
+from b2d1.media import Batch, ListMode, MediaObject, media_uid
 from b2d1.media_assets import UIDS_PER_REQUEST, MediaAssets
 from b2d1.plan import Plan
 from b2d1.report import SyncReport
@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 class Source(Protocol):
     """Where the objects come from: a bucket's `Listing`, or an `InventoryListing`.
 
-    Iterating yields them in batches, and ends without an error only when they are proven to be all.
+    `batches` yields them as they come, and ends without an error only when they are proven to be all;
+    `known_keys` may be asked for keys that are likely to be among them.
     """
 
     bucket: str
@@ -44,7 +45,7 @@ class Source(Protocol):
     def requests(self) -> int: ...
     @property
     def key_order(self) -> str: ...
-    def __iter__(self) -> Iterator[list[MediaObject]]: ...
+    def batches(self, known_keys: Callable[[], list[str]]) -> Generator[Batch]: ...
 
 
 def new_run_id() -> str:
@@ -113,7 +114,7 @@ def sync(
     with run_folder() as folder:
         document = folder / "inventory.json"
         with document.open("wb") if job.snapshot_uri else contextlib.nullcontext() as out:
-            inventory = InventoryWriter(out, source.bucket, source.prefix, source.list_mode)
+            inventory = InventoryWriter(out, source.bucket, source.prefix, source.list_mode, folder)
             new = compare(source, table, inventory, progress)
             plan = Plan(folder, job.max_new, job.rows_per_publish)
             make_plan(new, table, plan, source, adopt=job.adopt)
@@ -172,29 +173,41 @@ def sync(
     )
 
 
+class New(NamedTuple):
+    """An object that the table lacks, its uid, and the part of the listing that it is from."""
+
+    uid: str
+    media: MediaObject
+    part: str
+
+
 def compare(
     source: Source, table: MediaAssets, inventory: InventoryWriter, progress: Callable[[int, int], object]
-) -> Iterator[tuple[str, MediaObject]]:
-    """Go through the source and yield what the table lacks: each new object with its uid."""
-    waiting: dict[str, MediaObject] = {}
+) -> Generator[New]:
+    """Go through the source and yield what the table lacks."""
+    waiting: dict[str, tuple[MediaObject, str]] = {}
     new = 0
 
-    def ask(most: int) -> Iterator[tuple[str, MediaObject]]:
+    def ask(most: int) -> Iterator[New]:
         nonlocal new
         uids = list(islice(waiting, most))
         missing = table.missing(uids)
         new += len(missing)
         for uid in uids:
-            media = waiting.pop(uid)
+            media, part = waiting.pop(uid)
             if uid in missing:
-                yield uid, media
+                yield New(uid, media, part)
 
-    for objects in source:
-        inventory.add(objects)
-        waiting.update((media_uid(media.file_id, media.key), media) for media in objects)
-        while len(waiting) >= UIDS_PER_REQUEST:
-            yield from ask(UIDS_PER_REQUEST)
-        progress(source.discovered, new)
+    # What is listed side by side goes on being listed while the table is asked.
+    with contextlib.closing(source.batches(table.sample_keys)) as batches:
+        for batch in batches:
+            inventory.add(batch.objects, batch.part)
+            waiting.update(
+                (media_uid(media.file_id, media.key), (media, batch.part)) for media in batch.objects
+            )
+            while len(waiting) >= UIDS_PER_REQUEST:
+                yield from ask(UIDS_PER_REQUEST)
+            progress(source.discovered, new)
     if waiting:
         yield from ask(len(waiting))
     progress(source.discovered, new)
@@ -202,12 +215,11 @@ def compare(
         logger.warning("not one object was listed: is B2_PREFIX right?")
 
 
-def make_plan(
-    new: Iterable[tuple[str, MediaObject]], table: MediaAssets, plan: Plan, source: Source, *, adopt: bool
-) -> None:
+def make_plan(new: Generator[New], table: MediaAssets, plan: Plan, source: Source, *, adopt: bool) -> None:
     """Put the new objects down as rows ready to send, and refuse a plan that would harm the index."""
-    for uid, media in new:
-        plan.add(uid, media)
+    with contextlib.closing(new):  # or an error here would leave the listing's threads at work
+        for uid, media, part in new:
+            plan.add(uid, media, part)
     # `new` has ended without an error, so the listing behind it is proven complete.
     plan.seal()
     if plan.due_chunks > 1 and not table.has_staging:

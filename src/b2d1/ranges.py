@@ -1,0 +1,124 @@
+"""A bucket's keys divided into ranges that are listed side by side, and proven to be the whole.
+
+A range is halved whenever a worker has nothing to do: so they end together, however unevenly the keys are
+spread between the points at which they may be divided.
+"""
+
+import operator
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+
+from b2d1.b2 import Bucket, Page
+from b2d1.errors import B2Error
+from b2d1.media import Batch
+from b2d1.walk import Walk, broken
+
+# A range of fewer pages is not worth halving: the half that begins anew costs half a page more.
+WORTH_HALVING = 6
+
+_key = operator.attrgetter("key")
+
+
+class KeyRange:
+    """The keys after `after` up to `until`, None for no bound, and how far they are listed."""
+
+    def __init__(self, walk: Walk, after: str = "", until: str | None = None) -> None:
+        self.after = after
+        self.until = until
+        self.order = walk.order
+        self.pages = iter(walk)
+        self.reached = after
+        self.listed = 0
+        self.done = False
+        # The listing came to its end before the range did: nothing can be listed after it.
+        self.exhausted = False
+
+
+class Ranges:
+    """The ranges of one listing; several threads may take their next range and their pages' part of it.
+
+    They tile by construction: each begins at the key with which the one before it ends, and a page is cut at
+    the bound its range has when it comes.
+    """
+
+    def __init__(self, bucket: Bucket, first: KeyRange) -> None:
+        self._bucket = bucket
+        self._points: list[str] = []
+        self._pages = 0
+        self._unclaimed = [first]
+        self._ranges = [first]
+        self._lock = threading.Lock()
+
+    def divide_at(self, points: list[str]) -> None:
+        """Let the ranges be divided at these points, in order; some may lie in what is listed already."""
+        self._points = points
+
+    def claim(self) -> KeyRange | None:
+        """Take a range to list: half of the one with most left to do; None when none is worth halving."""
+        with self._lock:
+            if self._unclaimed:
+                return self._unclaimed.pop()
+            largest = max(self._ranges, key=lambda each: len(self._ahead(each)))
+            ahead = self._ahead(largest)
+            if len(ahead) * self._pages_to_a_point() < WORTH_HALVING:
+                return None
+            middle = self._points[ahead[len(ahead) // 2]]
+            half = KeyRange(Walk(self._bucket, middle), middle, largest.until)
+            largest.until = middle
+            self._ranges.append(half)
+            return half
+
+    def take(self, part: KeyRange, page: Page) -> Batch:
+        """Take of a page what belongs to its range; the range is `done` when nothing of it can follow."""
+        objects, unidentified = page.objects, page.unidentified
+        with self._lock:
+            self._pages += 1
+            beyond = part.until is not None and page.last > part.until
+            if part.until is not None and beyond:
+                objects = objects[: bisect_right(objects, part.until, key=_key)]
+                unidentified = [key for key in unidentified if key <= part.until]
+            part.reached = max(part.reached, page.last)
+            part.listed += len(objects) + len(unidentified)
+            part.exhausted = page.next is None and not beyond
+            part.done = page.next is None or beyond
+        return Batch(part.after, objects, unidentified)
+
+    def prove(self) -> None:
+        """Raise B2Error unless the ranges make one listing: in one order, and none ended too early."""
+        if not (self.in_order("bytes") or self.in_order("utf16")):
+            raise broken("keys keep no order: some ranges have another than others", self._bucket)
+        in_order = sorted(self._ranges, key=operator.attrgetter("after"))
+        for number, each in enumerate(in_order):
+            if each.exhausted and (later := _first_listed(in_order[number + 1 :])):
+                raise _ended_early(each, later, self._bucket)
+
+    def in_order(self, order: str) -> bool:
+        """Tell whether every range keeps an order: `bytes` or `utf16`."""
+        return all(getattr(each.order, order) for each in self._ranges)
+
+    def _ahead(self, part: KeyRange) -> range:
+        """Tell which points lie in what is not listed yet."""
+        if part.done:
+            return range(0)
+        begin = bisect_right(self._points, part.reached)
+        end = len(self._points) if part.until is None else bisect_left(self._points, part.until)
+        return range(begin, max(begin, end))
+
+    def _pages_to_a_point(self) -> float:
+        passed = len(self._points) - sum(len(self._ahead(each)) for each in self._ranges)
+        return self._pages / max(1, passed)
+
+
+def _first_listed(ranges: Iterable[KeyRange]) -> KeyRange | None:
+    return next((each for each in ranges if each.listed), None)
+
+
+def _ended_early(early: KeyRange, later: KeyRange, bucket: Bucket) -> B2Error:
+    return broken(
+        f"the keys after {early.after[:80]!r} are said to end at {early.reached[:80]!r}, yet there are keys "
+        f"after {later.after[:80]!r}",
+        bucket,
+        hint="Run again: somebody may have uploaded in that moment. If it happens each time, set "
+        "B2_LIST_WORKERS to 1.",
+    )
