@@ -304,3 +304,40 @@ def test_a_silent_secrets_manager_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     assert len(connections) == 3
     assert time.monotonic() - began < 10
     assert str(error).startswith(f"{PREFACE}cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("variables", "workers"),
+    [
+        pytest.param({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}, "8", id="less than half a processor"),
+        pytest.param({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "883"}, "8", id="just less"),
+        pytest.param({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "884"}, None, id="half a processor"),
+        pytest.param({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024"}, None, id="as the template has it"),
+        pytest.param({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "much"}, None, id="no number"),
+        pytest.param({}, None, id="not in Lambda"),
+        pytest.param(
+            {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "B2_LIST_WORKERS": "3"}, "3", id="told otherwise"
+        ),
+        pytest.param(
+            {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "B2_LIST_WORKERS": ""}, "8", id="an empty value"
+        ),
+    ],
+)
+def test_a_small_function_lists_with_fewer_workers(
+    variables: dict[str, str], workers: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below half a processor eight workers list, unless B2_LIST_WORKERS says otherwise."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert environment().get("B2_LIST_WORKERS") == workers
+
+
+def test_the_secret_too_may_say_how_many_workers_list(
+    secrets_manager: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the secret says of the workers counts before what a small function has by itself."""
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
+    secrets_manager(secret(json.dumps({"B2_LIST_WORKERS": "5"})))
+
+    assert environment()["B2_LIST_WORKERS"] == "5"

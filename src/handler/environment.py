@@ -10,6 +10,10 @@ from botocore.exceptions import BotoCoreError
 
 from b2d1.errors import SettingsError
 
+WORKERS = "B2_LIST_WORKERS"
+# Lambda gives a whole processor at 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+HALF_A_PROCESSOR = 1769 // 2
+FEW_WORKERS = "8"
 SECRET_ID = "B2D1_SECRET_ID"  # noqa: S105 - a variable's name
 # A key that was rotated takes effect in a warm function after this.
 SECRET_SECONDS = 300
@@ -21,13 +25,21 @@ ACCESS = "It must exist in the function's region, and the function's role must b
 def environment() -> dict[str, str]:
     """Return the environment, over the JSON of the secret that B2D1_SECRET_ID names, if it names one.
 
-    What is set in the environment, and not empty, counts before the secret. Raises SettingsError.
+    What is set in the environment, and not empty, counts before the secret; B2_LIST_WORKERS is 8 in a small
+    function, if neither has it. Raises SettingsError.
     """
     # In one go: a traceback that shows local variables must not show these.
     secret_id = os.environ.get(SECRET_ID)
-    return (_secret(secret_id) if secret_id else {}) | {
-        name: value for name, value in os.environ.items() if value
-    }
+    return (
+        _defaults()
+        | (_secret(secret_id) if secret_id else {})
+        | {name: value for name, value in os.environ.items() if value}
+    )
+
+
+def _defaults() -> dict[str, str]:
+    memory = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    return {WORKERS: FEW_WORKERS} if memory.isdecimal() and int(memory) < HALF_A_PROCESSOR else {}
 
 
 def _secret(secret_id: str) -> dict[str, str]:
