@@ -1,6 +1,5 @@
 """Several threads at one work; what they deliver is taken up in the thread that started them."""
 
-import ctypes
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -101,5 +100,7 @@ def _share_one_heap() -> None:
     Each would keep what its pages once took, 20 MB together; and threads under one interpreter lock do not
     hinder each other at one heap.
     """
+    from ctypes import CDLL  # noqa: PLC0415 - only who lists a large bucket pays for the import
+
     with suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+        CDLL(None).mallopt(M_ARENA_MAX, 1)
