@@ -85,7 +85,7 @@ class Retrying:
             except B2D1Error as error:
                 _forget_frames(error)
                 tried += 1
-                if error.retry not in {Retry.SOON, Retry.LATER}:
+                if error.retry not in {Retry.SOON, Retry.LATER} or self.halted.is_set():
                     raise
                 if tried >= self.attempts:
                     error.gave_up = error.gave_up or f"gave up after {tried} attempts"
