@@ -8,6 +8,7 @@ import datetime as dt
 import itertools
 import random
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import quote_plus
 
@@ -46,7 +47,12 @@ YEARS = range(1923, 1940)
 
 BUCKET_ID = "5024f157b1a6db506a8e0c19"
 FIRST_UPLOAD = dt.datetime(2024, 3, 9, 14, 0, 0, tzinfo=dt.UTC)
-UPLOAD_SECONDS = 500 * 86_400
+EPOCH = int(FIRST_UPLOAD.timestamp())
+UPLOAD_DAYS = 500
+UPLOAD_SECONDS = UPLOAD_DAYS * 86_400
+# Days and minutes are written only once: all dates of a page one by one would take longer than all the rest.
+DAYS = [f"{FIRST_UPLOAD + dt.timedelta(days=day):%Y-%m-%d}" for day in range(UPLOAD_DAYS + 1)]
+MINUTES = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(24 * 60)]
 LARGEST = 25_000_000
 # Times an odd number, indexes become as many different numbers of 128 bits, which look like digests.
 SPREAD = 0x9E3779B97F4A7C15F39CC0605CEDC835
@@ -85,33 +91,41 @@ class SyntheticBucket:
         """Find the indexes of the keys that come after a text and begin with a prefix."""
         all_keys = range(self.objects)
         begin = max(bisect_right(all_keys, after, key=self.key), bisect_left(all_keys, prefix, key=self.key))
-        end = bisect_right(all_keys, prefix, key=lambda index: self.key(index)[: len(prefix)])
-        return all_keys[begin:end]
+        return all_keys[begin : begin + len(self.beginning_with(prefix, all_keys[begin:]))]
+
+    def beginning_with(self, prefix: str, keys: range) -> range:
+        """Find those of the keys that begin with a prefix; none of them may come before it."""
+        return keys[: bisect_right(keys, prefix, key=lambda index: self.key(index)[: len(prefix)])]
+
+    def rows(self, indexes: Iterable[int]) -> Iterator[tuple[str, str, int]]:
+        """Yield each object's ETag, its quotes included, its date, and its size."""
+        seed, since_midnight = self._seed, FIRST_UPLOAD.hour * 3600
+        for index in indexes:
+            number = index * SPREAD % DIGESTS ^ seed
+            day, second = divmod(number % UPLOAD_SECONDS + since_midnight, 86_400)
+            minute, second = divmod(second, 60)
+            yield f'"{number:032x}"', f"{DAYS[day]}T{MINUTES[minute]}:{second:02}.000Z", number % LARGEST
 
     def etag(self, index: int) -> str:
         """Return an object's ETag, its quotes included."""
-        return f'"{self._number(index):032x}"'
-
-    def size(self, index: int) -> int:
-        return self._number(index) % LARGEST
+        return next(self.rows([index]))[0]
 
     def last_modified(self, index: int) -> str:
-        return f"{self._uploaded(index).isoformat()[:19]}.000Z"
+        return next(self.rows([index]))[1]
+
+    def size(self, index: int) -> int:
+        return next(self.rows([index]))[2]
 
     def version_id(self, index: int) -> str:
         """Return a version id of B2's form: https://www.backblaze.com/docs/cloud-storage-files."""
-        uploaded = self._uploaded(index)
+        _, uploaded, _ = next(self.rows([index]))
+        day, time = uploaded[:19].replace("-", "").replace(":", "").split("T")
+        number = index * SPREAD % DIGESTS ^ self._seed
         # Newer files have the milliseconds at the end: https://github.com/iterate-ch/cyberduck/issues/14768
         return (
-            f"4_z{BUCKET_ID}_f{self._number(index) >> 64:016x}_d{uploaded:%Y%m%d_m%H%M%S}"
-            f"_c004_v0402{index % 1000:03}_t0021_u0{uploaded.timestamp():.0f}000"
+            f"4_z{BUCKET_ID}_f{number >> 64:016x}_d{day}_m{time}_c004_v0402{index % 1000:03}_t0021"
+            f"_u0{EPOCH + number % UPLOAD_SECONDS}000"
         )
-
-    def _number(self, index: int) -> int:
-        return index * SPREAD % DIGESTS ^ self._seed
-
-    def _uploaded(self, index: int) -> dt.datetime:
-        return FIRST_UPLOAD + dt.timedelta(seconds=self._number(index) % UPLOAD_SECONDS)
 
 
 def url_encoded(text: str) -> str:

@@ -5,13 +5,14 @@ It keeps connections open, answers many at once, and can take its time over each
 
 import asyncio
 import http.client
+import json
 import subprocess
 import sys
 import urllib.parse
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from xml.sax.saxutils import escape
 
 from bench.bucket import SyntheticBucket
@@ -19,8 +20,15 @@ from bench.pages import InvalidArgument, page
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[1]
-# Tells how many list requests were answered so far; no bucket has such a name.
-REQUESTS = "/_requests"
+# Tells the counts of list requests so far; no bucket has such a name.
+COUNTS = "/_counts"
+
+
+class Counts(NamedTuple):
+    """How many list requests came so far, and the most that waited for their answers at once."""
+
+    requests: int
+    most_in_flight: int
 
 
 class ListServer:
@@ -51,39 +59,43 @@ class ListServer:
         return f"http://{HOST}:{self.port}"
 
 
-def requests_so_far(url: str) -> int:
-    """Ask a server for the number of list requests it has answered."""
+def counts_so_far(url: str) -> Counts:
+    """Ask a server for its counts."""
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc)
     try:
-        connection.request("GET", REQUESTS)
-        return int(connection.getresponse().read())
+        connection.request("GET", COUNTS)
+        return Counts(*json.loads(connection.getresponse().read()))
     finally:
         connection.close()
 
 
 class _Answers:
-    """What the server says, and how often."""
+    """What the server says, how often, and to how many at once."""
 
     def __init__(self, bucket: SyntheticBucket) -> None:
         self._bucket = bucket
-        self.requests = 0
+        self._in_flight = 0
+        self.counts = Counts(0, 0)
 
-    def to(self, head: str) -> bytes:
-        """Answer a request, given its head."""
+    def to(self, head: str) -> tuple[bytes, bool]:
+        """Answer a request, given its head; tell whether it was a list request, which takes its time."""
         method, target, _ = head.split("\r\n", 1)[0].split(" ")
         path, _, query = target.partition("?")
-        if (method, path) == ("GET", REQUESTS):
-            return _response(HTTPStatus.OK, str(self.requests))
+        if (method, path) == ("GET", COUNTS):
+            return _response(HTTPStatus.OK, json.dumps(self.counts)), False
         if (method, path.strip("/")) != ("GET", self._bucket.name):
-            return _refusal(HTTPStatus.NOT_FOUND, "NoSuchBucket", f"{method} {path}")
-        self.requests += 1
+            return _refusal(HTTPStatus.NOT_FOUND, "NoSuchBucket", f"{method} {path}"), False
+        self._in_flight += 1
+        self.counts = Counts(self.counts.requests + 1, max(self.counts.most_in_flight, self._in_flight))
         try:
-            return _response(
-                HTTPStatus.OK,
-                page(self._bucket, dict(urllib.parse.parse_qsl(query, keep_blank_values=True))).xml,
-            )
+            xml = page(self._bucket, dict(urllib.parse.parse_qsl(query, keep_blank_values=True))).xml
         except InvalidArgument as problem:
-            return _refusal(HTTPStatus.BAD_REQUEST, "InvalidArgument", str(problem))
+            return _refusal(HTTPStatus.BAD_REQUEST, "InvalidArgument", str(problem)), True
+        return _response(HTTPStatus.OK, xml), True
+
+    def sent(self) -> None:
+        """Take note that a list request has its answer."""
+        self._in_flight -= 1
 
 
 class _Connection(asyncio.Protocol):
@@ -104,7 +116,15 @@ class _Connection(asyncio.Protocol):
         due = loop.time() + self._latency
         *heads, self._received = (self._received + data).split(b"\r\n\r\n")
         for head in heads:
-            loop.call_at(due, self._write, self._answers.to(head.decode("latin-1")))
+            answer, takes_time = self._answers.to(head.decode("latin-1"))
+            if takes_time:
+                loop.call_at(due, self._send_page, answer)
+            else:
+                self._write(answer)
+
+    def _send_page(self, answer: bytes) -> None:
+        self._answers.sent()
+        self._write(answer)
 
     def _write(self, answer: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -18,7 +18,7 @@ from typing import cast
 
 from b2d1.media import ListMode
 from bench.contenders import CONTENDERS, Task
-from bench.list_server import ROOT, ListServer, requests_so_far
+from bench.list_server import ROOT, ListServer, counts_so_far
 from bench.pages import MAX_KEYS
 from bench.results import Case, Measurement, Result
 
@@ -63,12 +63,12 @@ def _measure_here(product: str, contender: str, *task: str) -> Measurement:
     with tempfile.TemporaryFile() as out:
         prepare = CONTENDERS[product][contender]
         work = prepare(Task(cast("ListMode", mode), alphabet, int(objects), url, out))
-        before = requests_so_far(url)
+        before = counts_so_far(url).requests
         gc.collect()
         begun = time.process_time()
         listed = work()
         cpu_seconds = time.process_time() - begun
-        requests = requests_so_far(url) - before
+        requests = counts_so_far(url).requests - before
         out.seek(0)
         digest = listed.digest or hashlib.file_digest(out, "sha256").hexdigest()
     return Measurement(cpu_seconds, listed.objects, requests, digest)

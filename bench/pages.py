@@ -5,14 +5,12 @@ The form: https://www.backblaze.com/apidocs/s3-list-objects-v2, …/s3-list-obje
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
-from xml.sax.saxutils import escape
 
 from b2d1.media import ListMode
-from bench.bucket import SyntheticBucket, url_encoded
-
-Query = Mapping[str, str]
+from bench.bucket import SyntheticBucket
+from bench.documents import Query, Writer, objects_document, versions_document
 
 MAX_KEYS = 1000
 # How a listing begins; boto3 asks for url-encoded keys by itself.
@@ -23,7 +21,7 @@ FIRST_PAGE: Mapping[ListMode, Query] = {
 
 
 class InvalidArgument(ValueError):
-    """A parameter of the query makes no sense, or is one that these pages do not know."""
+    """A parameter of the query makes no sense."""
 
 
 class Page(NamedTuple):
@@ -31,6 +29,18 @@ class Page(NamedTuple):
 
     xml: str
     next: Query | None
+
+
+class _Shown(NamedTuple):
+    """What a page lists: objects by their indexes, common prefixes, and the last of both, by name.
+
+    `more` tells whether anything follows.
+    """
+
+    objects: Sequence[int]
+    prefixes: list[str]
+    last: str
+    more: bool
 
 
 def pages(bucket: SyntheticBucket, mode: ListMode) -> Iterator[str]:
@@ -43,103 +53,52 @@ def pages(bucket: SyntheticBucket, mode: ListMode) -> Iterator[str]:
 
 def page(bucket: SyntheticBucket, query: Query) -> Page:
     """Write the page of ListObjectsV2, or with `versions` of ListObjectVersions, that a query asks for."""
-    if query.get("delimiter"):
-        raise InvalidArgument("delimiter: there are no common prefixes here")
-    size = _max_keys(query)
-    rows = bucket.between(_after(query), query.get("prefix", ""))
-    shown = rows[:size]
-    last = shown[-1] if 0 < size < len(rows) else None
-    marker: dict[str, str] = {}
+    after, size = _after(query), _max_keys(query)
+    keys = bucket.between(after, query.get("prefix", ""))
+    shown = (_folded if query.get("delimiter") else _straight)(bucket, keys, query, size)
+    marker = {}
     if "versions" in query:
-        write = _versions_document
-        if last is not None:
-            marker = {"key-marker": bucket.key(last), "version-id-marker": bucket.version_id(last)}
+        document = versions_document
+        if shown.more:
+            marker = {"key-marker": shown.last}
+            if shown.objects and bucket.key(shown.objects[-1]) == shown.last:
+                marker["version-id-marker"] = bucket.version_id(shown.objects[-1])
     else:
-        write = _objects_document
-        if last is not None:
-            marker = {"continuation-token": _token_of(bucket.key(last))}
-    xml = write(bucket, {**query, "max-keys": str(size)}, shown, marker)
+        document = objects_document
+        if shown.more:
+            marker = {"continuation-token": _token_of(shown.last)}
+    asked = {**query, "max-keys": str(size)}
+    xml = document(Writer(bucket, asked), shown.objects, shown.prefixes, marker)
     return Page(xml, {**query, **marker} if marker else None)
 
 
-def _objects_document(bucket: SyntheticBucket, query: Query, shown: range, marker: Query) -> str:
-    key, text = _writers(bucket, query)
-    rows = [
-        f"""\
-    <Contents>
-        <ETag>{bucket.etag(index)}</ETag>
-        <Key>{key(index)}</Key>
-        <LastModified>{bucket.last_modified(index)}</LastModified>
-        <Size>{bucket.size(index)}</Size>
-        <StorageClass>STANDARD</StorageClass>
-    </Contents>
-"""
-        for index in shown
-    ]
-    fields = {
-        "EncodingType": query.get("encoding-type"),
-        "IsTruncated": "true" if marker else "false",
-        "MaxKeys": query["max-keys"],
-        "Name": bucket.name,
-        "Prefix": text(query.get("prefix", "")),
-        "ContinuationToken": query.get("continuation-token"),
-        "KeyCount": str(len(shown)),
-        "NextContinuationToken": marker.get("continuation-token"),
-        "StartAfter": text(query["start-after"]) if "start-after" in query else None,
-    }
-    return _document("ListBucketResult", [*rows, *_elements(fields)])
+def _straight(bucket: SyntheticBucket, keys: range, _: Query, size: int) -> _Shown:
+    shown = keys[:size]
+    return _Shown(shown, [], bucket.key(shown[-1]) if shown else "", 0 < size < len(keys))
 
 
-def _versions_document(bucket: SyntheticBucket, query: Query, shown: range, marker: Query) -> str:
-    key, text = _writers(bucket, query)
-    rows = [
-        f"""\
-    <Version>
-        <ETag>{bucket.etag(index)}</ETag>
-        <IsLatest>true</IsLatest>
-        <Key>{key(index)}</Key>
-        <LastModified>{bucket.last_modified(index)}</LastModified>
-        <Owner>
-            <ID>0f5f0571db50</ID>
-            <DisplayName></DisplayName>
-        </Owner>
-        <Size>{bucket.size(index)}</Size>
-        <StorageClass>STANDARD</StorageClass>
-        <VersionId>{bucket.version_id(index)}</VersionId>
-    </Version>
-"""
-        for index in shown
-    ]
-    fields = {
-        "EncodingType": query.get("encoding-type"),
-        "IsTruncated": "true" if marker else "false",
-        "KeyMarker": text(query.get("key-marker", "")),
-        "MaxKeys": query["max-keys"],
-        "Name": bucket.name,
-        "NextKeyMarker": text(marker["key-marker"]) if marker else None,
-        "NextVersionIdMarker": marker.get("version-id-marker"),
-        "Prefix": text(query.get("prefix", "")),
-        "VersionIdMarker": query.get("version-id-marker", ""),
-    }
-    return _document("ListVersionsResult", [*_elements(fields), *rows])
+def _folded(bucket: SyntheticBucket, keys: range, query: Query, size: int) -> _Shown:
+    """Show all keys that go on alike up to a delimiter as one common prefix; bisection passes them over.
 
-
-def _document(name: str, elements: list[str]) -> str:
-    return (
-        '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
-        f'<{name} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">\n{"".join(elements)}</{name}>\n'
-    )
-
-
-def _elements(fields: Mapping[str, str | None]) -> list[str]:
-    return [f"    <{name}>{text}</{name}>\n" for name, text in fields.items() if text is not None]
-
-
-def _writers(bucket: SyntheticBucket, query: Query) -> tuple[Callable[[int], str], Callable[[str], str]]:
-    """Choose how the page writes a key by its index, and any other text that may hold one."""
-    if query.get("encoding-type") == "url":
-        return bucket.url_key, url_encoded
-    return bucket.key, escape
+    A common prefix has its own place in the order: after itself, or after a key under it, it is not shown.
+    """
+    prefix, delimiter, after = query.get("prefix", ""), query["delimiter"], _after(query)
+    objects: list[int] = []
+    prefixes: list[str] = []
+    last = ""
+    while keys and len(objects) + len(prefixes) < size:
+        key = bucket.key(keys[0])
+        end = key.find(delimiter, len(prefix))
+        if end < 0:
+            objects.append(keys[0])
+            keys, last = keys[1:], key
+            continue
+        common = key[: end + len(delimiter)]
+        keys = keys[len(bucket.beginning_with(common, keys)) :]
+        if common > after:
+            prefixes.append(common)
+            last = common
+    return _Shown(objects, prefixes, last, size > 0 and len(keys) > 0)
 
 
 def _after(query: Query) -> str:
