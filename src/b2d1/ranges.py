@@ -74,14 +74,15 @@ class Ranges:
         objects, unidentified = page.objects, page.unidentified
         with self._lock:
             self._pages += 1
-            beyond = part.until is not None and page.last > part.until
-            if part.until is not None and beyond:
-                objects = objects[: bisect_right(objects, part.until, key=_key)]
-                unidentified = [key for key in unidentified if key <= part.until]
-            part.reached = max(part.reached, page.last)
+            until = part.until
+            if until is None or page.last <= until:
+                part.reached = max(part.reached, page.last)
+                part.exhausted = part.done = page.next is None
+            else:
+                objects = objects[: bisect_right(objects, until, key=_key)]
+                unidentified = [key for key in unidentified if key <= until]
+                part.reached, part.done = until, True
             part.listed += len(objects) + len(unidentified)
-            part.exhausted = page.next is None and not beyond
-            part.done = page.next is None or beyond
         return Batch(part.after, objects, unidentified)
 
     def prove(self) -> None:
@@ -106,7 +107,10 @@ class Ranges:
         return range(begin, max(begin, end))
 
     def _pages_to_a_point(self) -> float:
-        passed = len(self._points) - sum(len(self._ahead(each)) for each in self._ranges)
+        passed = sum(
+            bisect_right(self._points, each.reached) - bisect_right(self._points, each.after)
+            for each in self._ranges
+        )
         return self._pages / max(1, passed)
 
 
