@@ -27,6 +27,7 @@ test: .venv/ready node_modules/ready .venv/wheels/ready .venv/emulator/ready .ve
 
 drill: .venv/ready node_modules/ready ## Break every request of a run in every way, on Cloudflare's own engine
 	python -m drill
+	python -m drill.large
 
 record: .venv/ready node_modules/ready ## Record anew what Cloudflare's own D1 engine answers
 	python -m tests.answers
