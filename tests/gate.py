@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from werkzeug.wrappers import Request, Response
 
-from b2d1 import media_assets, staging
+from b2d1 import guards, media_assets, staging
 from sandbox.server import LoopbackServer
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 STEPS = {
     media_assets.LOOK: "look",
     media_assets.MISSING: "ask",
-    media_assets.OTHER_FORM: "forms",
-    media_assets.OTHER_IDENTITY: "identity",
-    media_assets.HAS_ROWS: "rows",
-    media_assets.COUNT_ROWS: "count",
-    media_assets.SHARES_A_KEY: "keys",
+    guards.OTHER_FORM: "forms",
+    guards.OTHER_IDENTITY: "identity",
+    guards.HAS_ROWS: "rows",
+    guards.COUNT_ROWS: "count",
+    guards.SHARES_A_KEY: "keys",
     media_assets.INSERT: "insert",
     media_assets.COUNT_MISSING: "prove",
     staging.SWEEP: "sweep",

@@ -8,67 +8,16 @@ from typing import Any
 
 import pytest
 from conftest import AnyD1, FakeTime
-from hypothesis import given
-from hypothesis import settings as examples
-from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from scripted_d1 import answer, as_response, envelope, script, settings
+from tables import COLUMNS, DOCUMENTED_TABLE, Bench, chunk, row
 
-from b2d1 import media_assets, migrations
+from b2d1 import guards, media_assets, migrations
 from b2d1.d1 import Database
-from b2d1.errors import D1Error, GuardRefusal
-from b2d1.media import media_uid
+from b2d1.errors import D1Error
 from b2d1.media_assets import CREATE_TABLE, CREATE_UNIQUE_INDEX, FIND_DUPLICATES, MediaAssets
 from b2d1.settings import Settings
 from sandbox.forwarder import Forwarder
-
-# The table as it has been documented from the beginning: databases hold exactly this.
-DOCUMENTED_TABLE = """\
-CREATE TABLE media_assets (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  media_uid TEXT NOT NULL UNIQUE,
-  b2_key TEXT NOT NULL,
-  b2_file_id TEXT,
-  size INTEGER NOT NULL,
-  etag TEXT,
-  ingested_at TEXT NOT NULL DEFAULT (datetime('now'))
-);"""
-COLUMNS = "media_uid TEXT NOT NULL, b2_key TEXT NOT NULL, b2_file_id TEXT, size INTEGER NOT NULL, etag TEXT"
-VERSION = (
-    "4_zaa11bb22cc33dd44ee55ff66_f1a2b3c4d5e6f7a8b_d20240309_m140000_c004_v0402000_t0001_u01709992800000"
-)
-
-Row = tuple[str | None, str | None, str | None, int | None, str | None]
-
-
-class Bench:
-    """D1, and the code under test in front of it."""
-
-    def __init__(self, d1: AnyD1, time: FakeTime, url: str | None = None) -> None:
-        env = d1.settings() | ({"CLOUDFLARE_API_BASE_URL": url} if url else {})
-        self.d1 = d1
-        self.database = Database(Settings.from_env(env, b2=False).d1, time.retrying())  # type: ignore[arg-type]
-        self.database.resolve()
-        self.table = MediaAssets(self.database, time.retrying())
-
-    def execute(self, sql: str) -> None:
-        """Run statements behind the server's back."""
-        with closing(self.d1.connect()) as connection:
-            connection.executescript(sql)
-
-    def fill(self, *rows: Row) -> None:
-        """Insert rows behind the server's back."""
-        with closing(self.d1.connect()) as connection, connection:
-            insert = (
-                "INSERT INTO media_assets (media_uid, b2_key, b2_file_id, size, etag) VALUES (?, ?, ?, ?, ?)"
-            )
-            connection.executemany(insert, rows)
-
-    def rows(self) -> list[Any]:
-        """Read the table behind the server's back."""
-        with closing(self.d1.connect()) as connection:
-            columns = "media_uid, b2_key, b2_file_id, size, etag"
-            return connection.execute(f"SELECT {columns} FROM media_assets ORDER BY id").fetchall()
 
 
 @pytest.fixture
@@ -82,16 +31,6 @@ def table(bench: Bench) -> Bench:
     """Provide a database with the table as documented."""
     bench.execute(DOCUMENTED_TABLE)
     return bench
-
-
-def chunk(*rows: Any) -> str:
-    """Write rows as a chunk."""
-    return json.dumps(rows, ensure_ascii=False)
-
-
-def row(key: str, file_id: str, etag: str | None = None, size: int = 1) -> Row:
-    """Make the row of an object."""
-    return media_uid(file_id, key), key, file_id, size, etag
 
 
 class TestLook:
@@ -301,9 +240,14 @@ class TestMigratedTable:
             bench.execute("ANALYZE")
         plans = {}
         with closing(bench.d1.connect()) as connection:
-            for name in ("OTHER_IDENTITY", "SHARES_A_KEY", "MISSING", "COUNT_MISSING"):
-                sql = "EXPLAIN QUERY PLAN " + getattr(media_assets, name)
-                steps = connection.execute(sql, ["[]", "objects"][: 2 if "?2" in sql else 1]).fetchall()
+            for name, sql in {
+                "OTHER_IDENTITY": guards.OTHER_IDENTITY,
+                "SHARES_A_KEY": guards.SHARES_A_KEY,
+                "MISSING": media_assets.MISSING,
+                "COUNT_MISSING": media_assets.COUNT_MISSING,
+            }.items():
+                params = ["[]", "objects"][: 2 if "?2" in sql else 1]
+                steps = connection.execute(f"EXPLAIN QUERY PLAN {sql}", params).fetchall()
                 plans[name] = [step[3] for step in steps if step[3].split()[1] == "m"]
         by_key = "SEARCH m USING INDEX idx_media_assets_b2_key (b2_key=?)"
         by_uid = "SEARCH m USING COVERING INDEX sqlite_autoindex_media_assets_1 (media_uid=?)"
@@ -392,8 +336,8 @@ class TestInsert:
         table.fill(row("k", "other", "else"))
         table.table.look()
         table.table.missing(["b2_1"])
-        table.table.refuse_other_identity([rows], "objects")
-        table.table.refuse_other_bucket([rows])
+        table.guards().refuse_other_identity([rows])
+        table.guards().refuse_other_bucket([rows])
         table.table.insert(rows)
         table.table.prove(rows)
         words = [text.split()[0] for text in table.d1.statements]
@@ -461,215 +405,15 @@ class TestProof:
         assert fake_time.now <= 1005
 
 
-OBJECTS_HINT = "The table was filled with B2_LIST_MODE=objects: set that, or begin a new table."
-VERSIONS_HINT = "The table was filled with B2_LIST_MODE=versions: set that, or begin a new table."
-MAKE_ANEW_HINT = "The new file_ids lack the quotes of an ETag"
-NO_MODE_HINT = "No value of B2_LIST_MODE explains them"
-
-
-class TestIdentityGuard:
-    """The same content never gets a second identity."""
-
-    @pytest.mark.parametrize(
-        ("mode", "stored", "new", "hint"),
-        [
-            pytest.param(
-                "objects", row("k", "e", "e"), row("k", '"e"', '"e"'), NO_MODE_HINT, id="bare uid, bare etag"
-            ),
-            pytest.param(
-                "objects",
-                row("k", "e", '"e"'),
-                row("k", '"e"', '"e"'),
-                NO_MODE_HINT,
-                id="bare uid, quoted etag",
-            ),
-            pytest.param(
-                "objects", row("k", '"e"', '"e"'), row("k", "e", "e"), MAKE_ANEW_HINT, id="quoted, now bare"
-            ),
-            pytest.param(
-                "objects",
-                ("b2_other", "k", None, 1, "e"),
-                row("k", '"e"', '"e"'),
-                NO_MODE_HINT,
-                id="no file id stored",
-            ),
-            pytest.param(
-                "objects",
-                row("k", VERSION, '"e"'),
-                row("k", '"e"', '"e"'),
-                VERSIONS_HINT,
-                id="versions, now objects",
-            ),
-            pytest.param(
-                "versions",
-                row("k", '"e"', '"e"'),
-                row("k", VERSION, '"e"'),
-                OBJECTS_HINT,
-                id="objects, now versions",
-            ),
-            pytest.param(
-                "versions",
-                row("k", "e", "e"),
-                row("k", VERSION, '"e"'),
-                OBJECTS_HINT,
-                id="bare, now versions",
-            ),
-            pytest.param(
-                "versions",
-                ("b2_other", "k", None, 1, '"e"'),
-                row("k", VERSION, '"e"'),
-                OBJECTS_HINT,
-                id="no file id stored, now versions",
-            ),
-        ],
-    )
-    def test_the_same_content_under_another_uid_is_refused(
-        self, table: Bench, mode: Any, stored: Row, new: Row, hint: str
-    ) -> None:
-        """The same key and etag, quotes aside, under another uid is refused, and the setting named."""
-        table.fill(stored)
-        with pytest.raises(GuardRefusal) as refusal:
-            table.table.refuse_other_identity([chunk(new)], mode)
-        assert (refusal.value.exit_code, refusal.value.hint.startswith(hint)) == (5, True)
-        assert str(refusal.value) == (
-            "1 new rows are objects that the table holds under another media_uid: "
-            f"'k' with b2_file_id {stored[2]}, now {new[2]}"
-        )
-        assert [text.split()[0] for text in table.d1.statements] == ["SELECT"]
-
-    @pytest.mark.parametrize(
-        ("mode", "stored", "new"),
-        [
-            pytest.param("objects", row("k", '"e"', '"e"'), row("k", '"f"', '"f"'), id="new content"),
-            pytest.param("objects", row("k", '"e"', '"e"'), row("K", '"e"', '"e"'), id="another key"),
-            pytest.param("objects", row("k", '"e"', '"e"'), row("k ", '"e"', '"e"'), id="a longer key"),
-            pytest.param("objects", row("k", '"e"', '"e"'), row("k", '"e"', '"e"'), id="the same uid"),
-            pytest.param("objects", row("k", '"e"', None), row("k", "e", None), id="no etags"),
-            pytest.param("objects", row("k", '"e"', '"E"'), row("k", "e", '"e"'), id="another letter"),
-            pytest.param(
-                "versions", row("k", VERSION, '"e"'), row("k", f"{VERSION}1", '"e"'), id="uploaded again"
-            ),
-            pytest.param("versions", row("k", '"e"', '"e"'), row("k", VERSION, '"f"'), id="another etag"),
-        ],
-    )
-    def test_what_is_not_the_same_is_let_through(
-        self, table: Bench, mode: Any, stored: Row, new: Row
-    ) -> None:
-        """Another key, another content or, with version ids, another upload is no second identity."""
-        table.fill(stored)
-        table.table.refuse_other_identity([chunk(new)], mode)
-
-    def test_it_counts_exactly_over_all_chunks(self, table: Bench) -> None:
-        """Each new row counts once, however many stored rows stand against it; three examples are given."""
-        table.fill(*(row(f"k{number}", "e", "e") for number in range(7)), row("k0", VERSION, "e"))
-        new = [row(f"k{number}", '"e"', '"e"') for number in range(5)]
-        unrelated = row("other", '"e"', '"e"')
-        with pytest.raises(GuardRefusal) as refusal:
-            table.table.refuse_other_identity(
-                [chunk(new[0], unrelated), chunk(unrelated), chunk(*new[1:])], "objects"
-            )
-        count, _, examples = str(refusal.value).partition(" new rows are objects ")
-        assert (count, [part.split("'")[1] for part in examples.split("; ")]) == ("5", ["k0", "k1", "k2"])
-
-    def test_stored_values_that_are_no_text_are_no_obstacle(self, table: Bench) -> None:
-        """A file id that somebody stored as a blob does not keep the refusal from being told."""
-        table.execute("INSERT INTO media_assets VALUES (1, 'b2_x', 'k', X'345F7A', 1, 'e', '2024-01-01')")
-        with pytest.raises(GuardRefusal, match="1 new rows"):
-            table.table.refuse_other_identity([chunk(row("k", '"e"', '"e"'))], "objects")
-
-    def test_a_key_is_shown_without_its_control_characters(self, table: Bench) -> None:
-        """A key with a line end or an escape sequence cannot dress up the error."""
-        table.fill(row("a\nb\x1b[2J", "e", "e"))
-        with pytest.raises(GuardRefusal, match=r"'a\\nb\\x1b\[2J' with") as refusal:
-            table.table.refuse_other_identity([chunk(row("a\nb\x1b[2J", '"e"', '"e"'))], "objects")
-        assert str(refusal.value).isprintable()
-
-
-class TestOtherForms:
-    """Whether a stored row could be a new one's content under another uid, found without the new ones."""
-
-    @pytest.mark.parametrize(
-        ("mode", "stored", "other"),
-        [
-            pytest.param("objects", row("k", '"e"', '"e"'), False, id="an ETag"),
-            pytest.param("objects", row("k", '"e"', "e"), False, id="an ETag stored bare beside it"),
-            pytest.param("objects", row("k", "e", "e"), True, id="bare"),
-            pytest.param("objects", row("k", "e", '"e"'), True, id="bare beside quotes"),
-            pytest.param("objects", row("k", VERSION, '"e"'), True, id="a version id"),
-            pytest.param("objects", ("b2_x", "k", None, 1, '"e"'), True, id="no file id"),
-            pytest.param("objects", row("k", '"f"', '"e"'), True, id="another ETag"),
-            pytest.param("objects", row("k", '"e"', None), False, id="no etag, so nothing to be the same"),
-            pytest.param("versions", row("k", VERSION, '"e"'), False, id="versions: a version id"),
-            pytest.param("versions", row("k", '"e"', '"e"'), True, id="versions: an ETag"),
-            pytest.param("versions", ("b2_x", "k", None, 1, '"e"'), True, id="versions: no file id"),
-        ],
-    )
-    def test_a_row_of_another_form_is_found_among_others(
-        self, table: Bench, mode: Any, stored: Row, *, other: bool
-    ) -> None:
-        """One such row among usual ones is found by one SELECT; usual ones alone are none."""
-        usual = [VERSION if mode == "versions" else f'"{number}"' for number in range(9)]
-        table.fill(*(row(f"usual{number}", file_id, file_id) for number, file_id in enumerate(usual)))
-        assert table.table.has_other_forms(mode) is False
-        table.fill(stored)
-        table.d1.statements.clear()
-        assert table.table.has_other_forms(mode) is other
-        assert [text.split()[0] for text in table.d1.statements] == ["SELECT"]
-
-    @given(
-        stored=st.tuples(*[st.sampled_from([None, "e", '"e"', '""e""', "f", '"f"', VERSION])] * 2),
-        etag=st.sampled_from(["e", '"e"', '""e"']),
-        mode=st.sampled_from(["objects", "versions"]),
-    )
-    @examples(max_examples=150, deadline=None)
-    def test_where_it_finds_none_the_guard_has_nothing_to_refuse(
-        self, stored: tuple[str | None, str | None], etag: str, mode: Any
-    ) -> None:
-        """What the short look lets pass, the look at every row lets pass too, if the new rows are usual."""
-        file_id = f'"{etag.strip(chr(34))}"' if mode == "objects" else VERSION + "0"
-        uid = media_uid(str(stored[0]), "k")
-        with closing(sqlite3.connect(":memory:")) as connection:
-            connection.execute(DOCUMENTED_TABLE)
-            insert = "INSERT INTO media_assets (media_uid, b2_key, b2_file_id, size, etag)"
-            connection.execute(f"{insert} VALUES (?, 'k', ?, 1, ?)", (uid, *stored))
-            ((other,),) = connection.execute(media_assets.OTHER_FORM, (mode,)).fetchall()
-            new = chunk(row("k", file_id, etag))
-            refused = connection.execute(media_assets.OTHER_IDENTITY, (new, mode)).fetchall()
-        assert other or not refused
-
-
-class TestBucketGuard:
-    """A table is one bucket's."""
-
-    def test_a_table_that_shares_no_key_is_refused(self, table: Bench) -> None:
-        """Rows of other keys only are another bucket's: exit 5, and the way past is named."""
-        table.fill(row("other", "f"))
-        with pytest.raises(GuardRefusal) as refusal:
-            table.table.refuse_other_bucket([chunk(row("a", "f")), chunk(row("OTHER", "f"))])
-        assert (refusal.value.exit_code, "--adopt" in refusal.value.hint) == (5, True)
-        assert "Compare the bucket" in refusal.value.hint
-
-    def test_one_shared_key_is_enough(self, table: Bench) -> None:
-        """One key in common, in any chunk, makes it the same bucket, and the rest is not asked about."""
-        table.fill(row("other", "f"), row("b", "old"))
-        chunks = [chunk(row("a", "f")), chunk(row("b", "new")), chunk(row("c", "f"))]
-        table.table.refuse_other_bucket(chunks)
-        assert len(table.d1.statements) == 3
-
-    def test_an_empty_table_is_anybodys(self, table: Bench) -> None:
-        """A table without rows takes any bucket."""
-        table.table.refuse_other_bucket([chunk(row("a", "f"))])
-
-
-READS: dict[str, Callable[[MediaAssets], object]] = {
-    "pragma_table_info": lambda table: table.look(),
-    "SELECT value": lambda table: table.missing(["b2_1"]),
-    "SELECT m.b2_key": lambda table: table.refuse_other_identity([chunk(["b2_1"])], "objects"),
-    "SELECT EXISTS": lambda table: table.refuse_other_bucket([chunk(["b2_1"])]),
-    "SELECT count(*)": lambda table: table.prove("[]"),
+READS: dict[str, Callable[[Bench], object]] = {
+    "pragma_table_info": lambda bench: bench.table.look(),
+    "SELECT value": lambda bench: bench.table.missing(["b2_1"]),
+    "SELECT m.b2_key": lambda bench: bench.guards().refuse_other_identity([chunk(["b2_1"])]),
+    "SELECT EXISTS": lambda bench: bench.guards().refuse_other_bucket([chunk(["b2_1"])]),
+    "SELECT count(*)": lambda bench: bench.table.prove("[]"),
 }
-WRITES: dict[str, Callable[[MediaAssets], object]] = {
-    "INSERT": lambda table: table.insert(chunk(["b2_1", "k", "f", 1, None])),
+WRITES: dict[str, Callable[[Bench], object]] = {
+    "INSERT": lambda bench: bench.table.insert(chunk(["b2_1", "k", "f", 1, None])),
 }
 
 
@@ -691,7 +435,7 @@ def test_an_answer_of_another_form_is_an_error_everywhere(
         bench.execute(DOCUMENTED_TABLE)
         forwarder.fail("before", sql_part, times=10_000, status=200, body=json.dumps(body))
         with pytest.raises(D1Error) as failure:
-            (READS | WRITES)[sql_part](bench.table)
+            (READS | WRITES)[sql_part](bench)
     assert (failure.value.message.split(";")[0], failure.value.exit_code) == ("the answer is not D1's", 4)
 
 
@@ -706,4 +450,4 @@ def test_a_count_that_is_none_proves_nothing(
         bench.execute(DOCUMENTED_TABLE)
         forwarder.fail("before", sql_part, times=10_000, status=200, body=json.dumps(answer(rows, columns=1)))
         with pytest.raises(D1Error, match="the answer is not D1's"):
-            bench.table.prove("[]") if "count" in sql_part else bench.table.refuse_other_bucket(["[]"])
+            bench.table.prove("[]") if "count" in sql_part else bench.guards().refuse_other_bucket(["[]"])

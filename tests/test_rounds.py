@@ -20,7 +20,7 @@ from objects import ROWS, NoBucket, Objects, as_row, execute, fill, numbered, ru
 from scripted_d1 import refused
 from werkzeug.wrappers import Response
 
-from b2d1 import errors, media_assets, plan
+from b2d1 import errors, guards, plan
 from b2d1.d1 import Database
 from b2d1.errors import D1Error, GuardRefusal, OutOfTime
 from b2d1.media import Batch, MediaObject
@@ -581,7 +581,7 @@ class TestWithoutStaging:
         self, stack: Stack, monkeypatch: pytest.MonkeyPatch, *, walked: int, refused: bool
     ) -> None:
         """Where each new key would walk a large table: exit 4, the statement that mends it, and no write."""
-        monkeypatch.setattr(media_assets, "MOST_ROWS_WALKED", walked)
+        monkeypatch.setattr(guards, "MOST_ROWS_WALKED", walked)
         fill(stack.d1, ROWS_OF_TEN[:3])
         if not refused:
             assert run(stack, Objects(TEN[:5]))[0].inserted == 2

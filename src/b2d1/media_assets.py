@@ -7,12 +7,10 @@ does not matter.
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from b2d1.d1 import Answer, Database
-from b2d1.errors import D1Error, GuardRefusal, Retry
-from b2d1.media import ListMode
+from b2d1.errors import D1Error, Retry
 from b2d1.retry import Retrying
 
 COLUMNS = ("media_uid", "b2_key", "b2_file_id", "size", "etag")
@@ -46,46 +44,12 @@ FROM pragma_index_list('media_assets') list CROSS JOIN pragma_index_info(list.na
 UNION ALL
 SELECT 'table', name FROM sqlite_master WHERE type = 'table' AND name = 'media_ingest_chunks'"""
 
-CREATE_KEY_INDEX = "CREATE INDEX idx_media_assets_b2_key ON media_assets (b2_key);"
-COUNT_ROWS = "SELECT count(*) FROM media_assets"
-# Each takes D1 some microseconds; its free plan reads this many rows a day.
-MOST_ROWS_WALKED = 5_000_000
-
 SAMPLE_KEYS = "SELECT b2_key FROM media_assets ORDER BY media_uid LIMIT 1000"
-
-HAS_ROWS = "SELECT EXISTS (SELECT 1 FROM media_assets)"
 
 # Not NOT IN: that would answer nothing at all if one stored media_uid were NULL.
 MISSING = """\
 SELECT value FROM json_each(?1) j
 WHERE NOT EXISTS (SELECT 1 FROM media_assets m WHERE m.media_uid = j.value)"""
-
-# Of a new row v and a stored row m with the same key: the same content under another identity. A row without
-# an etag has the original's b2_file_id, which is one, or B2's own, of which nobody knows the content.
-SAME_CONTENT = """\
-m.media_uid <> json_extract(v.value, '$[0]')
-AND (trim(coalesce(m.etag, m.b2_file_id), '"') = trim(json_extract(v.value, '$[4]'), '"')
-OR m.etag IS NULL AND m.b2_file_id GLOB '4_z*')
-AND ({mode} = 'objects' OR m.b2_file_id IS NULL OR m.b2_file_id NOT GLOB '4_z*'
-OR m.b2_file_id = json_extract(v.value, '$[2]'))"""
-
-# CROSS JOIN keeps SQLite from walking the whole table instead of looking each key up.
-OTHER_IDENTITY = f"""\
-SELECT m.b2_key, min(m.b2_file_id), json_extract(v.value, '$[2]'), count(*) OVER ()
-FROM json_each(?1) v CROSS JOIN media_assets m ON m.b2_key = json_extract(v.value, '$[1]')
-WHERE {SAME_CONTENT.format(mode="?2")}
-GROUP BY v.key LIMIT 3"""
-
-# Whether any stored row has another form of identity than the mode gives it. If none has, and the new rows
-# have that form, then none can be the same content under another media_uid.
-OTHER_FORM = """\
-SELECT EXISTS (SELECT 1 FROM media_assets m WHERE m.b2_file_id IS NULL
-OR CASE ?1 WHEN 'objects' THEN m.b2_file_id <> '"' || trim(coalesce(m.etag, m.b2_file_id), '"') || '"'
-ELSE m.b2_file_id NOT GLOB '4_z*' END)"""
-
-SHARES_A_KEY = """\
-SELECT EXISTS (SELECT 1 FROM json_each(?1) v
-CROSS JOIN media_assets m ON m.b2_key = json_extract(v.value, '$[1]'))"""
 
 # json_extract, since SQLite before 3.38 has no ->>.
 INSERT_COLUMNS = """\
@@ -107,15 +71,15 @@ WHERE NOT EXISTS (SELECT 1 FROM media_assets m WHERE m.media_uid = json_extract(
 class MediaAssets:
     """The table, in one database. Every method but `insert` sends nothing but SELECT.
 
-    After `look`, `indexes` counts what a new row is written to besides the table, and `has_staging` tells
-    whether there is a table for chunks.
+    After `look`, `indexes` counts what a new row is written to besides the table, `has_key_index` tells
+    whether a key is found without walking the table, and `has_staging` whether there is a table for chunks.
     """
 
     def __init__(self, database: Database, retrying: Retrying | None = None) -> None:
         self.database = database
         self.indexes = 0
         self.has_staging = False
-        self._has_key_index = False
+        self.has_key_index = False
         self._retrying = retrying or Retrying()
 
     def look(self) -> None:
@@ -124,7 +88,7 @@ class MediaAssets:
         columns = {name for kind, name in found if kind == "column"}
         self.indexes = sum(kind == "index" for kind, _ in found)
         self.has_staging = ["table", "media_ingest_chunks"] in found
-        self._has_key_index = ["index", "b2_key"] in found
+        self.has_key_index = ["index", "b2_key"] in found
         if not columns:
             raise D1Error(
                 "there is no table media_assets",
@@ -155,50 +119,6 @@ class MediaAssets:
         if not missing.issubset(uids):
             raise D1Error("the answer holds what was not asked about", doing=doing)
         return missing
-
-    def refuse_slow_guards(self, due: int) -> None:
-        """Refuse to look so many keys up in a large table without an index of its keys (D1Error)."""
-        if self._has_key_index:
-            return
-        rows = self.database.figure(COUNT_ROWS, doing="counting the table's rows")
-        if rows * due > MOST_ROWS_WALKED:
-            raise D1Error(
-                f"table media_assets has {rows:,} rows and no index of b2_key: to look {due:,} new keys up "
-                "in it would take too long",
-                hint=f"Run b2d1 migrate, or:\n{CREATE_KEY_INDEX}",
-            )
-
-    def has_other_forms(self, mode: ListMode) -> bool:
-        """Tell whether a stored row could be the same content as a new one, under another media_uid."""
-        return bool(self.database.figure(OTHER_FORM, mode, doing="looking for other forms of identity"))
-
-    def refuse_other_identity(self, chunks: Iterable[str], mode: ListMode) -> None:
-        """Identity guard: refuse rows whose content the table holds already under another media_uid."""
-        count = 0
-        examples: list[list[Any]] = []
-        for chunk in chunks:
-            doing = "comparing identities"
-            rows = self.database.run(OTHER_IDENTITY, chunk, mode, doing=doing, columns=4).rows
-            count += rows[0][3] if rows else 0
-            examples += rows[: 3 - len(examples)]
-        if count:
-            raise GuardRefusal(
-                f"{count:,} new rows are objects that the table holds under another media_uid: "
-                + "; ".join(f"{key!r} with b2_file_id {old}, now {new}" for key, old, new, _ in examples),
-                hint=_explanation(mode, examples[0][1], examples[0][2]),
-            )
-
-    def refuse_other_bucket(self, chunks: Iterable[str]) -> None:
-        """Bucket guard: refuse rows of which not one has a key in common with a table that has rows."""
-        doing = "comparing keys"
-        if not self.database.figure(HAS_ROWS, doing=doing):
-            return
-        if not any(self.database.figure(SHARES_A_KEY, chunk, doing=doing) for chunk in chunks):
-            raise GuardRefusal(
-                "the table has rows, and none of them has a key of this listing: they are another bucket's",
-                hint="Compare the bucket (or the inventory), the prefix and the database. If the bucket was "
-                "emptied or filled anew, or nothing below this prefix is known yet: run once with --adopt.",
-            )
 
     def insert(self, chunk: str) -> Answer:
         """Insert a chunk's rows that the table lacks: all of them, or none."""
@@ -242,23 +162,4 @@ def _how_to_add(lacking: Sequence[str]) -> str:
     return (
         f"It is another table. Put it aside and create this one:\n"
         f"ALTER TABLE media_assets RENAME TO media_assets_aside;\n{CREATE_TABLE}"
-    )
-
-
-def _explanation(mode: ListMode, stored_file_id: Any, new_file_id: Any) -> str:
-    """Say which setting, or which program, explains two such ids of the same content."""
-    if mode == "versions":
-        return "The table was filled with B2_LIST_MODE=objects: set that, or begin a new table."
-    if str(stored_file_id).startswith("4_z"):
-        return "The table was filled with B2_LIST_MODE=versions: set that, or begin a new table."
-    if not str(new_file_id).startswith('"'):
-        return (
-            "The new file_ids lack the quotes of an ETag, which b2d1 keeps. If they come from an inventory, "
-            "make it anew with b2d1 inventory."
-        )
-    return (
-        "No value of B2_LIST_MODE explains them: b2d1 keeps the quotes of an ETag, and whatever wrote those "
-        "rows did not. See them with\n"
-        "SELECT * FROM media_assets WHERE b2_file_id NOT GLOB '\"*';\n"
-        "and decide which of the two programs keeps this table."
     )

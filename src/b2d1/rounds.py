@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from b2d1.d1 import Answer, Database
 from b2d1.errors import B2D1Error, D1Error, OutOfTime, Retry
-from b2d1.media import ListMode
+from b2d1.guards import Guards
 from b2d1.media_assets import STALE_READ_SECONDS, MediaAssets
 from b2d1.plan import Plan
 from b2d1.retry import Retrying
@@ -43,7 +43,7 @@ class Rounds:
         table: MediaAssets,
         staging: Staging,
         *,
-        mode: ListMode,
+        guards: Guards,
         most: int,
         retrying: Retrying,
         progress: Callable[[int, int], object],
@@ -52,7 +52,7 @@ class Rounds:
         self._plan = plan
         self._table = table
         self._staging = staging
-        self._mode = mode
+        self._guards = guards
         self._most = most
         self._retrying = retrying
         self._progress = progress
@@ -122,7 +122,7 @@ class Rounds:
         """Insert a chunk that is a round by itself: one statement is all or none by nature."""
         chunk = self._plan.chunk(number)
         if self._plan.due_chunks > 1:
-            self._table.refuse_other_identity([chunk], self._mode)
+            self._guards.refuse_other_identity([chunk])
         rows = self._plan.rows_in(range(number, number + 1))
         self._count(rows, lambda: self._table.insert(chunk))
         self._show(rows)
@@ -136,9 +136,9 @@ class Rounds:
 
     def _publish(self, chunks: range) -> None:
         rows = self._plan.rows_in(chunks)
-        answer = self._count(rows, lambda: self._staging.publish(chunks, self._mode))
+        answer = self._count(rows, lambda: self._staging.publish(chunks, self._guards.mode))
         if answer.confirmed and not answer.changes:  # another run was first, or a guard held
-            self._table.refuse_other_identity(map(self._plan.chunk, chunks), self._mode)
+            self._guards.refuse_other_identity(map(self._plan.chunk, chunks))
         try:
             self._retrying.within(STALE_READ_SECONDS).call(lambda: self._prove(chunks))
         except _Unproven as unproven:
@@ -170,7 +170,7 @@ class Rounds:
         """Go by the plan on disk where what is staged proves nothing: the rows may be in all the same."""
         missing = sum(self._table.count_missing(self._plan.chunk(number)) for number in chunks)
         if missing:
-            self._table.refuse_other_identity(map(self._plan.chunk, chunks), self._mode)
+            self._guards.refuse_other_identity(map(self._plan.chunk, chunks))
             unproven.message += f"; {missing:,} of the round's rows are not in media_assets"
             unproven.retry = Retry.NEVER  # it was asked often enough
             raise unproven

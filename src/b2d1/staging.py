@@ -7,8 +7,9 @@ they wait there nobody sees them.
 from typing import NamedTuple
 
 from b2d1.d1 import Answer, Database
+from b2d1.guards import SAME_CONTENT
 from b2d1.media import ListMode
-from b2d1.media_assets import INSERT_COLUMNS, SAME_CONTENT, doubt_told
+from b2d1.media_assets import INSERT_COLUMNS, doubt_told
 
 # A clearing or a sweep that fails is made up for by a later one.
 CLEAN_UP_SECONDS = 10.0

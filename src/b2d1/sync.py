@@ -14,6 +14,7 @@ from b2d1 import plan_sql, snapshot
 from b2d1.d1 import Database
 from b2d1.errors import B2D1Error, D1Error
 from b2d1.forecast import free_plan
+from b2d1.guards import Guards
 from b2d1.inventory import InventoryWriter
 from b2d1.media import Batch, ListMode, MediaObject, media_uid
 from b2d1.media_assets import UIDS_PER_REQUEST, MediaAssets
@@ -117,7 +118,8 @@ def sync(
             inventory = InventoryWriter(out, source.bucket, source.prefix, source.list_mode, folder)
             new = compare(source, table, inventory, progress)
             plan = Plan(folder, job.max_new, job.rows_per_publish)
-            make_plan(new, table, plan, source, adopt=job.adopt)
+            guards = Guards(table, source.list_mode)
+            make_plan(new, table, guards, plan, source, adopt=job.adopt)
             listing_sha256 = inventory.close()
         if forecast := free_plan(plan.new, plan.due, table.indexes):
             logger.info("%s", forecast)
@@ -126,7 +128,7 @@ def sync(
         else:
             rounds = Rounds(
                 *(plan, table, Staging(database, job.run_id)),
-                mode=source.list_mode,
+                guards=guards,
                 most=job.rows_per_publish,
                 retrying=retrying,
                 progress=writing,
@@ -215,7 +217,15 @@ def compare(
         logger.warning("not one object was listed: is B2_PREFIX right?")
 
 
-def make_plan(new: Generator[New], table: MediaAssets, plan: Plan, source: Source, *, adopt: bool) -> None:
+def make_plan(
+    new: Generator[New],
+    table: MediaAssets,
+    guards: Guards,
+    plan: Plan,
+    source: Source,
+    *,
+    adopt: bool,
+) -> None:
     """Put the new objects down as rows ready to send, and refuse a plan that would harm the index."""
     with contextlib.closing(new):  # or an error here would leave the listing's threads at work
         for uid, media, part in new:
@@ -228,22 +238,22 @@ def make_plan(new: Generator[New], table: MediaAssets, plan: Plan, source: Sourc
             hint="Create it with b2d1 migrate or wrangler d1 migrations apply.",
         )
     if plan.new:
-        table.refuse_slow_guards(plan.new)
-    if plan.due and _could_conflict(plan, table, source.list_mode):
-        table.refuse_other_identity(plan.chunks(), source.list_mode)
+        guards.refuse_slow_guards(plan.new)
+    if plan.due and _could_conflict(plan, guards):
+        guards.refuse_other_identity(plan.chunks())
     known = source.discovered - source.unidentified - plan.new
     # Objects without an identity are the listing's own fault, told by another error: not another bucket's.
     if not (known or adopt) and (plan.new or not source.unidentified):
-        table.refuse_other_bucket(plan.all_chunks())
+        guards.refuse_other_bucket(plan.all_chunks())
 
 
-def _could_conflict(plan: Plan, table: MediaAssets, mode: ListMode) -> bool:
+def _could_conflict(plan: Plan, guards: Guards) -> bool:
     """Tell whether the identity guard must see every row now.
 
     To send them all once more costs as much as staging them; `rounds` asks again as it publishes.
     """
-    usual = mode == "versions" or plan.quoted
-    return plan.due_chunks == 1 or not usual or table.has_other_forms(mode)
+    usual = guards.mode == "versions" or plan.quoted
+    return plan.due_chunks == 1 or not usual or guards.has_other_forms()
 
 
 def rehearse(plan: Plan, write_sql: Callable[[str], object]) -> Written:
