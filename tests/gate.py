@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 STEPS = {
     media_assets.LOOK: "look",
     media_assets.MISSING: "ask",
+    media_assets.SAMPLE_KEYS: "sample",
     guards.OTHER_FORM: "forms",
     guards.OTHER_IDENTITY: "identity",
     guards.HAS_ROWS: "rows",

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -288,6 +289,45 @@ class TestMissing:
             MediaAssets(database).missing(["b2_a", "b2_b"])
 
 
+class TestSampleKeys:
+    """Where a parallel listing may be cut."""
+
+    def test_up_to_a_thousand_keys_from_everywhere(self, table: Bench) -> None:
+        """Of a large table 1,000 keys come, one statement, and every tenth of the bucket has its share."""
+        table.fill(*(row(f"k{number:05}", "f") for number in range(5_000)))
+        keys = table.table.sample_keys()
+        tenths = Counter(int(key.removeprefix("k")) // 500 for key in keys)
+        assert (len(keys), len(set(keys)), sorted(tenths)) == (1_000, 1_000, list(range(10)))
+        # Of 500 each, 100 are expected; the uids, and so the sample, are the same each time.
+        assert 80 <= min(tenths.values()) <= max(tenths.values()) <= 120
+        assert [text.split()[0] for text in table.d1.statements] == ["SELECT"]
+
+    def test_it_costs_no_walk_through_the_table(self, table: Bench) -> None:
+        """The rows come by the index of the uids: what is asked does not grow with the table."""
+        with closing(table.d1.connect()) as connection:
+            steps = connection.execute(f"EXPLAIN QUERY PLAN {media_assets.SAMPLE_KEYS}").fetchall()
+        index = "sqlite_autoindex_media_assets_1"
+        assert [step[3] for step in steps] == [f"SCAN media_assets USING INDEX {index}"]
+
+    @pytest.mark.parametrize(
+        ("stored", "keys"),
+        [
+            pytest.param([], [], id="an empty table"),
+            pytest.param(["'k'", "'🎞 写真'", "''"], ["", "k", "🎞 写真"], id="texts"),
+            pytest.param(["7", "2.5", "'k'"], ["k"], id="numbers"),
+            pytest.param(["X'6B'", "X''", "'k'"], ["k"], id="blobs"),
+            pytest.param(["NULL", "'k'"], ["k"], id="NULL"),
+            pytest.param(["7", "NULL", "X'6B'"], [], id="no text at all"),
+        ],
+    )
+    def test_what_is_no_text_is_left_out(self, bench: Bench, stored: list[str], keys: list[str]) -> None:
+        """Keys that another program stored as something else spoil nothing: the texts are the sample."""
+        bench.execute("CREATE TABLE media_assets (media_uid PRIMARY KEY, b2_key)")
+        for number, key in enumerate(stored):
+            bench.execute(f"INSERT INTO media_assets VALUES ('b2_{number}', {key})")
+        assert sorted(bench.table.sample_keys()) == keys
+
+
 class TestInsert:
     """How rows get in."""
 
@@ -408,6 +448,7 @@ class TestProof:
 READS: dict[str, Callable[[Bench], object]] = {
     "pragma_table_info": lambda bench: bench.table.look(),
     "SELECT value": lambda bench: bench.table.missing(["b2_1"]),
+    "SELECT b2_key": lambda bench: bench.table.sample_keys(),
     "SELECT m.b2_key": lambda bench: bench.guards().refuse_other_identity([chunk(["b2_1"])]),
     "SELECT EXISTS": lambda bench: bench.guards().refuse_other_bucket([chunk(["b2_1"])]),
     "SELECT count(*)": lambda bench: bench.table.prove("[]"),

@@ -44,12 +44,12 @@ FROM pragma_index_list('media_assets') list CROSS JOIN pragma_index_info(list.na
 UNION ALL
 SELECT 'table', name FROM sqlite_master WHERE type = 'table' AND name = 'media_ingest_chunks'"""
 
-SAMPLE_KEYS = "SELECT b2_key FROM media_assets ORDER BY media_uid LIMIT 1000"
-
 # Not NOT IN: that would answer nothing at all if one stored media_uid were NULL.
 MISSING = """\
 SELECT value FROM json_each(?1) j
 WHERE NOT EXISTS (SELECT 1 FROM media_assets m WHERE m.media_uid = j.value)"""
+
+SAMPLE_KEYS = "SELECT b2_key FROM media_assets ORDER BY media_uid LIMIT 1000"
 
 # json_extract, since SQLite before 3.38 has no ->>.
 INSERT_COLUMNS = """\
@@ -106,11 +106,6 @@ class MediaAssets:
                 f"Duplicates that stand in its way are found by:\n{FIND_DUPLICATES}",
             )
 
-    def sample_keys(self) -> list[str]:
-        """Read some keys, spread evenly over all of them since uids are hashes."""
-        rows = self.database.run(SAMPLE_KEYS, doing="reading a sample of the keys", columns=1).rows
-        return [key for (key,) in rows if isinstance(key, str)]
-
     def missing(self, uids: Sequence[str]) -> set[str]:
         """Ask which of up to UIDS_PER_REQUEST uids the table lacks."""
         question = json.dumps(uids, separators=(",", ":"))
@@ -119,6 +114,15 @@ class MediaAssets:
         if not missing.issubset(uids):
             raise D1Error("the answer holds what was not asked about", doing=doing)
         return missing
+
+    def sample_keys(self) -> list[str]:
+        """Read up to 1,000 keys, in no order that is theirs: where a parallel listing may be cut.
+
+        Uids are hashes, so the first of them have keys from everywhere in the bucket. Keys that another
+        program stored as something else than text are left out.
+        """
+        keys = [row[0] for row in self.database.run(SAMPLE_KEYS, doing="sampling keys", columns=1).rows]
+        return [key for key in keys if isinstance(key, str)]
 
     def insert(self, chunk: str) -> Answer:
         """Insert a chunk's rows that the table lacks: all of them, or none."""
