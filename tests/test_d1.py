@@ -37,7 +37,8 @@ from scripted_d1 import (
 )
 from werkzeug.wrappers import Response
 
-from b2d1.d1 import Answer, Database
+from b2d1.d1 import Database
+from b2d1.d1_answer import Answer
 from b2d1.d1_api import MAX_ANSWER_BYTES
 from b2d1.errors import D1Error, GuardRefusal, Retry
 from b2d1.retry import Deadline, Retrying
@@ -78,7 +79,7 @@ class TestRequests:
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
         assert request.headers["Content-Type"] == "application/json"
         assert request.headers["User-Agent"].startswith("b2d1/")
-        assert result == Answer([["x", 1]], 3, confirmed=True)
+        assert result == Answer([["x", 1]], 3, confirmed=True, seconds=None)
         assert database.requests == 1
 
     def test_a_text_beyond_ascii_travels_as_utf_8(self, httpserver: HTTPServer, fake_time: FakeTime) -> None:
@@ -121,6 +122,34 @@ class TestRequests:
             for _ in range(3):
                 database.figure("SELECT 1", doing="asking")
         assert (len(ports), len(connections)) == (3, 1)
+
+    @pytest.mark.parametrize(
+        ("meta", "seconds"),
+        [
+            pytest.param({"duration": 531}, 0.531, id="whole milliseconds"),
+            pytest.param({"duration": 0.25}, 0.00025, id="parts of one"),
+            pytest.param({"duration": 45_000}, 45.0, id="as long as a statement may take"),
+            pytest.param({}, None, id="absent"),
+            pytest.param({"duration": None}, None, id="null"),
+            pytest.param({"duration": 0}, None, id="zero"),
+            pytest.param({"duration": 0.0}, None, id="0.0"),
+            pytest.param({"duration": -3}, None, id="negative"),
+            pytest.param({"duration": 45_001}, None, id="longer than a statement may take"),
+            pytest.param({"duration": 10**400}, None, id="beyond any float"),
+            pytest.param({"duration": float("inf")}, None, id="infinity"),
+            pytest.param({"duration": float("nan")}, None, id="NaN"),
+            pytest.param({"duration": "531"}, None, id="a text"),
+            pytest.param({"duration": [531]}, None, id="a list"),
+            pytest.param({"duration": True}, None, id="true"),
+        ],
+    )
+    def test_how_long_d1_worked_is_known_or_unknown(
+        self, httpserver: HTTPServer, fake_time: FakeTime, meta: dict[str, Any], seconds: float | None
+    ) -> None:
+        """A duration that may be is told in seconds; any other is none, and no reason to fail."""
+        script(httpserver, as_response(answer([[1]], **meta)))
+        database = Database(settings(httpserver.url_for("")), fake_time.retrying())
+        assert database.run("SELECT 1", doing="") == Answer([[1]], 0, confirmed=True, seconds=seconds)
 
     def test_what_the_requests_cost_is_summed_up(self, httpserver: HTTPServer, fake_time: FakeTime) -> None:
         """D1's own meta of every statement adds up; a figure that it leaves out counts nothing."""
@@ -327,7 +356,7 @@ class TestCertainty:
         """`confirmed` is false after a failure that may hide an effect, and true after a mere refusal."""
         script(httpserver, first, as_response(answer(changes=2)))
         database = Database(settings(httpserver.url_for("")), fake_time.retrying())
-        assert database.run("INSERT", doing="inserting") == Answer([], 2, confirmed)
+        assert database.run("INSERT", doing="inserting") == Answer([], 2, confirmed, seconds=None)
 
     def test_a_refused_connection_leaves_no_doubt(self, d1: EmbeddedD1, fake_time: FakeTime) -> None:
         """A statement that could not even be sent has not taken effect; in the end the error says so too."""
@@ -359,7 +388,10 @@ class TestCertainty:
             database.resolve()
             database.run(create, doing="creating")
             answers = [database.run(insert, "x", doing="inserting") for _ in range(2)]
-        assert answers == [Answer([], 0, confirmed=False), Answer([], 0, confirmed=True)]
+        assert answers == [
+            Answer([], 0, confirmed=False, seconds=answers[0].seconds),
+            Answer([], 0, confirmed=True, seconds=answers[1].seconds),
+        ]
         assert len(d1.statements) == 4
 
     def test_a_script_that_lost_its_answer_is_not_sent_again(

@@ -8,8 +8,9 @@ import urllib.parse
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
+from b2d1.d1_answer import Answer, Usage, is_answer
 from b2d1.d1_api import Api, not_d1
 from b2d1.d1_errors import again_as_it_is
 from b2d1.errors import D1Error, GuardRefusal, Retry
@@ -19,32 +20,6 @@ from b2d1.settings import D1Settings
 DATABASES_PER_PAGE = 100
 # The bookmark is worth a few tries, and not the time that the run itself needs.
 BOOKMARK_SECONDS = 10.0
-
-
-class Answer(NamedTuple):
-    """What a statement returned, and what it cost.
-
-    `confirmed` is false when an earlier try may have taken effect without an answer, so that `changes`
-    (rows) may not tell all that this statement did.
-    """
-
-    rows: list[list[Any]]
-    changes: int
-    confirmed: bool
-
-
-class Usage:
-    """What the requests of a run added up to, from D1's own `meta`."""
-
-    def __init__(self) -> None:
-        self.rows_read = 0
-        self.rows_written = 0
-        self.changed_db = False
-
-    def add(self, meta: dict[str, Any]) -> None:
-        self.rows_read += int(meta.get("rows_read") or 0)
-        self.rows_written += int(meta.get("rows_written") or 0)
-        self.changed_db |= bool(meta.get("changed_db"))
 
 
 class Database:
@@ -111,7 +86,7 @@ class Database:
             return result
 
         result = retrying.call(attempt)
-        return Answer(result["results"]["rows"], int(result["meta"].get("changes") or 0), confirmed=not lost)
+        return Answer.of(result, confirmed=not lost)
 
     def figure(self, sql: str, *params: str, doing: str) -> int:
         """Run a statement whose answer is one whole number."""
@@ -187,19 +162,7 @@ class Database:
             if isinstance(result, dict) and result.get("success") is False:
                 errors = [{"message": str(result.get("error") or "")}]
                 raise self._api.refusal(HTTPStatus.OK, errors, None, doing)
-            if not _is_answer(result):
+            if not is_answer(result):
                 raise not_d1(doing)
             self.usage.add(result["meta"])
         return results
-
-
-def _is_answer(result: Any) -> bool:
-    """Tell whether a statement's result has D1's form: a success, rows as lists, and figures in its meta."""
-    try:
-        columns, rows, meta = result["results"]["columns"], result["results"]["rows"], result["meta"]
-        figures = [meta.get(name) or 0 for name in ("changes", "rows_read", "rows_written")]
-        sound = all(isinstance(row, list) and len(row) == len(columns) for row in rows)
-        sound &= all(0 <= figure < 2**63 for figure in figures)  # not NaN, nor infinity, nor a text
-        return sound and result["success"] is True and isinstance(rows, list) and isinstance(columns, list)
-    except (TypeError, KeyError, AttributeError):
-        return False

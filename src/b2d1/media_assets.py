@@ -9,7 +9,8 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 
-from b2d1.d1 import Answer, Database
+from b2d1.d1 import Database
+from b2d1.d1_answer import Answer
 from b2d1.errors import D1Error, Retry
 from b2d1.retry import Retrying
 

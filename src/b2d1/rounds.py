@@ -1,16 +1,18 @@
 """Write a plan in rounds, each of them all or none, and prove each before the next."""
 
-import dataclasses
 import logging
 from collections.abc import Callable
 
-from b2d1.d1 import Answer, Database
+from b2d1.d1 import Database
+from b2d1.d1_answer import Answer
 from b2d1.errors import B2D1Error, D1Error, OutOfTime, Retry
 from b2d1.guards import Guards
 from b2d1.media_assets import STALE_READ_SECONDS, MediaAssets
 from b2d1.plan import Plan
 from b2d1.retry import Retrying
-from b2d1.staging import Staged, Staging
+from b2d1.round_size import RoundSize
+from b2d1.staging import Staging, Unproven
+from b2d1.written import Written
 
 logger = logging.getLogger(__name__)
 
@@ -18,24 +20,8 @@ logger = logging.getLogger(__name__)
 LEAST_ROUND_SECONDS = 45.0
 
 
-@dataclasses.dataclass
-class Written:
-    """What a run wrote: by default nothing.
-
-    `inserted` is what D1 confirmed, all of it only if `confirmed`. `checked` counts the rows of which D1 was
-    asked afterwards whether it has them, and has, in `rounds` rounds. `bookmark` is the point to which the
-    database could be taken back.
-    """
-
-    inserted: int = 0
-    confirmed: bool = True
-    checked: int = 0
-    rounds: int = 0
-    bookmark: str | None = None
-
-
 class Rounds:
-    """The writing of one plan; a round takes at most `most` rows, fewer when D1 finds that too much."""
+    """The writing of one plan; a round takes at most `most` rows, fewer when D1 finds it too much or slow."""
 
     def __init__(
         self,
@@ -53,10 +39,9 @@ class Rounds:
         self._table = table
         self._staging = staging
         self._guards = guards
-        self._most = most
+        self._size = RoundSize(most, plan.due)
         self._retrying = retrying
         self._progress = progress
-        self._doubted: D1Error | None = None
         self._longest = 0.0  # the seconds that the longest round took so far
         self._staged = 0  # the chunks before this one are staged, or were
 
@@ -71,7 +56,7 @@ class Rounds:
         self._sweep()
         done = 0
         while done < self._plan.due_chunks:
-            chunks = self._plan.round(done, self._most)
+            chunks = self._plan.round(done, self._size.rows)
             try:
                 self._be_in_time()
                 self._round(chunks)
@@ -81,10 +66,10 @@ class Rounds:
                 # Where D1 did answer, nothing is left lying; elsewhere a later run sweeps.
                 if error.retry in {Retry.NEVER, Retry.SMALLER}:
                     self._clear(range(chunks.start, self._staged))
-                error.message += self._what_is_in(error)
+                error.message += self._written.told(error)
                 raise
             except (OSError, KeyboardInterrupt) as error:
-                if told := self._what_is_in(error):
+                if told := self._written.told(error):
                     logger.warning("the run stops%s", told)
                 raise
             done = chunks.stop
@@ -106,10 +91,10 @@ class Rounds:
         rows, before = self._plan.rows_in(chunks), self._written.inserted
         began = self._retrying.deadline.clock()
         if len(chunks) == 1 and self._staged <= chunks.start:
-            self._insert(chunks.start)
+            answer = self._insert(chunks.start)
         else:
             self._stage(chunks)
-            self._publish(chunks)
+            answer = self._publish(chunks)
         self._longest = max(self._longest, self._retrying.deadline.clock() - began)
         self._written.rounds += 1
         self._written.checked += rows
@@ -117,16 +102,30 @@ class Rounds:
             "round %d: %d rows, %d of them inserted by this run, 0 missing",
             *(self._written.rounds, rows, self._written.inserted - before),
         )
+        self._learn(chunks, answer)
 
-    def _insert(self, number: int) -> None:
+    def _learn(self, chunks: range, answer: Answer) -> None:
+        """Size the rounds to come by what the last one took D1."""
+        rows = self._plan.rows_in(chunks)
+        # One that was sent twice, or that another run was ahead of, had less to do.
+        whole = answer.confirmed and answer.changes >= rows
+        too_long = self._size.took(rows, answer.seconds if whole else None)
+        if too_long and len(chunks) > 1 and chunks.stop < self._plan.due_chunks:
+            logger.info(
+                "%d rows took D1 %.1f s, in which it answered nobody else: going on with rounds of %d",
+                *(rows, answer.seconds, self._size.rows),
+            )
+
+    def _insert(self, number: int) -> Answer:
         """Insert a chunk that is a round by itself: one statement is all or none by nature."""
         chunk = self._plan.chunk(number)
         if self._plan.due_chunks > 1:
             self._guards.refuse_other_identity([chunk])
         rows = self._plan.rows_in(range(number, number + 1))
-        self._count(rows, lambda: self._table.insert(chunk))
+        answer = self._written.count(rows, lambda: self._table.insert(chunk))
         self._show(rows)
         self._table.prove(chunk)
+        return answer
 
     def _stage(self, chunks: range) -> None:
         for number in range(max(self._staged, chunks.start), chunks.stop):
@@ -134,39 +133,22 @@ class Rounds:
             self._staged = number + 1
             self._show(self._plan.rows_in(range(chunks.start, self._staged)))
 
-    def _publish(self, chunks: range) -> None:
+    def _publish(self, chunks: range) -> Answer:
         rows = self._plan.rows_in(chunks)
-        answer = self._count(rows, lambda: self._staging.publish(chunks, self._guards.mode))
+        answer = self._written.count(rows, lambda: self._staging.publish(chunks, self._guards.mode))
         if answer.confirmed and not answer.changes:  # another run was first, or a guard held
             self._guards.refuse_other_identity(map(self._plan.chunk, chunks))
         try:
-            self._retrying.within(STALE_READ_SECONDS).call(lambda: self._prove(chunks))
-        except _Unproven as unproven:
+            self._retrying.within(STALE_READ_SECONDS).call(lambda: self._staging.prove(chunks, rows))
+        except Unproven as unproven:
             self._explain(chunks, unproven)
         self._clear(chunks)
-
-    def _count(self, rows: int, write: Callable[[], Answer]) -> Answer:
-        """Write, and count what D1 confirms: perhaps not all, where the answer to a try was lost."""
-        try:
-            answer = write()
-        except D1Error as error:
-            if error.ambiguous:
-                self._written.confirmed, self._doubted = False, error
-            raise
-        # Where the table has triggers, D1 counts what these do too.
-        self._written.inserted += min(answer.changes, rows)
-        self._written.confirmed &= answer.confirmed
         return answer
 
     def _show(self, rows: int) -> None:
         self._progress(self._written.checked + rows, self._plan.due)
 
-    def _prove(self, chunks: range) -> None:
-        rows, found = self._plan.rows_in(chunks), self._staging.check(chunks)
-        if found != (rows, 0):
-            raise _Unproven(rows, found)
-
-    def _explain(self, chunks: range, unproven: "_Unproven") -> None:
+    def _explain(self, chunks: range, unproven: Unproven) -> None:
         """Go by the plan on disk where what is staged proves nothing: the rows may be in all the same."""
         missing = sum(self._table.count_missing(self._plan.chunk(number)) for number in chunks)
         if missing:
@@ -179,7 +161,7 @@ class Rounds:
     def _make_smaller(self, chunks: range, error: B2D1Error) -> bool:
         """Halve the round that D1 found too large, or the chunk; False when it is a single row."""
         if len(chunks) > 1 and self._staged >= chunks.stop:
-            self._most = self._plan.rows_in(chunks) // 2
+            self._size.refused(self._plan.rows_in(chunks))
         else:
             number = min(max(self._staged, chunks.start), chunks.stop - 1)
             if self._plan.rows_in(range(number, number + 1)) == 1:
@@ -207,31 +189,6 @@ class Rounds:
                     logger.info("swept %d chunks that a dead run left behind", swept)
             except B2D1Error as error:
                 logger.warning("%s; a later run takes them away", error)
-
-    def _what_is_in(self, error: BaseException) -> str:
-        """Tell what was written before an error; nothing if nothing was."""
-        written, told = self._written, []
-        if written.inserted or written.rounds:
-            rounds = "1 round" if written.rounds == 1 else f"{written.rounds:,} rounds"
-            told.append(f"D1 confirmed {written.inserted:,} rows inserted")
-            told.append(f"{written.checked:,} are proven to be in, by {rounds}")
-        if not written.confirmed and error is not self._doubted:  # that one says so itself
-            told.append("the answer to an insert was lost, more rows may be in")
-        return f" ({'; '.join(told)})" if told else ""
-
-
-class _Unproven(D1Error):
-    def __init__(self, rows: int, found: Staged) -> None:
-        if found.rows == rows:
-            message = f"{found.missing:,} of the {rows:,} rows published cannot be read back"
-            hint = "Run again: it inserts what is missing. Does another program delete rows?"
-        else:
-            message = f"{found.rows:,} of the {rows:,} rows staged are left in media_ingest_chunks"
-            hint = (
-                "Run again: it inserts what is missing. Another program deletes from that table, or this run "
-                "took over an hour and another one swept its chunks."
-            )
-        super().__init__(message, doing="checking what was published", hint=hint, retry=Retry.SOON)
 
 
 def read_bookmark(database: Database) -> str | None:

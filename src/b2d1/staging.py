@@ -6,7 +6,9 @@ they wait there nobody sees them.
 
 from typing import NamedTuple
 
-from b2d1.d1 import Answer, Database
+from b2d1.d1 import Database
+from b2d1.d1_answer import Answer
+from b2d1.errors import D1Error, Retry
 from b2d1.guards import SAME_CONTENT
 from b2d1.media import ListMode
 from b2d1.media_assets import INSERT_COLUMNS, doubt_told
@@ -51,6 +53,22 @@ class Staged(NamedTuple):
     missing: int
 
 
+class Unproven(D1Error):
+    """What is staged does not show that all of it was published."""
+
+    def __init__(self, rows: int, found: Staged) -> None:
+        if found.rows == rows:
+            message = f"{found.missing:,} of the {rows:,} rows published cannot be read back"
+            hint = "Run again: it inserts what is missing. Does another program delete rows?"
+        else:
+            message = f"{found.rows:,} of the {rows:,} rows staged are left in media_ingest_chunks"
+            hint = (
+                "Run again: it inserts what is missing. Another program deletes from that table, or this run "
+                "took over an hour and another one swept its chunks."
+            )
+        super().__init__(message, doing="checking what was published", hint=hint, retry=Retry.SOON)
+
+
 class Staging:
     """The chunks of one run, in the database. A range of chunks is one of their numbers, without gaps."""
 
@@ -78,6 +96,12 @@ class Staging:
         doing = "checking what was published"
         bounds = self._bounds(chunks)
         return Staged(*self._database.figures(CHECK, *bounds, doing=doing, columns=2, divisible=True))
+
+    def prove(self, chunks: range, rows: int) -> None:
+        """Ask whether so many rows are staged, and the table lacks none of them; raise Unproven if not."""
+        found = self.check(chunks)
+        if found != (rows, 0):
+            raise Unproven(rows, found)
 
     def clear(self, chunks: range) -> None:
         """Take chunks away."""

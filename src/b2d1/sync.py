@@ -21,10 +21,11 @@ from b2d1.media_assets import UIDS_PER_REQUEST, MediaAssets
 from b2d1.plan import Plan
 from b2d1.report import SyncReport
 from b2d1.retry import Retrying
-from b2d1.rounds import Rounds, Written
+from b2d1.rounds import Rounds
 from b2d1.run_folder import run_folder
 from b2d1.settings import DEFAULT_ROWS_PER_PUBLISH, Settings
 from b2d1.staging import Staging
+from b2d1.written import Written
 
 logger = logging.getLogger(__name__)
 
