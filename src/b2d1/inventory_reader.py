@@ -20,7 +20,7 @@ BATCH = 1000
 GZIP_BEGINS = b"\x1f"  # as no JSON does
 REQUIRED = {"key": str, "size": int, "file_id": str}
 HINT = "An inventory is what `b2d1 inventory` prints. Nothing was written."
-OPTIONAL = {"etag": str, "last_modified": str}
+KINDS = REQUIRED | {"etag": str, "last_modified": str}
 HEADER = {"bucket", "prefix", "list_mode"}
 
 
@@ -118,10 +118,9 @@ def _media(entry: Any, place: str) -> MediaObject:
         raise ValueError(f"{place} is no JSON object")  # noqa: TRY004  # the document's fault, not ours
     if lacking := [name for name in REQUIRED if entry.get(name) is None]:
         raise ValueError(f"{place} has no {' and no '.join(lacking)}")
-    for name, kind in (REQUIRED | OPTIONAL).items():
-        value = entry.get(name)
+    for name, kind in KINDS.items():
         # type() and not isinstance(): True is an int to Python, and no size.
-        if value is not None and type(value) is not kind:
+        if type(value := entry.get(name)) is not kind and value is not None:
             raise ValueError(f"{place}: its {name} is no {'text' if kind is str else 'whole number'}")
     media = MediaObject(
         entry["key"], entry["size"], entry.get("last_modified") or "", entry.get("etag"), entry["file_id"]
