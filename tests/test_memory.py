@@ -84,7 +84,7 @@ def inventory(folder: Path, count: int, *, every: int = 0) -> Path:
     """Write an inventory of so many objects; each `every`-th has other content."""
     path = folder / f"{count}-{every}.json"
     with path.open("wb") as out:
-        writer = InventoryWriter(out, "bucket", "", "objects")
+        writer = InventoryWriter(out, "bucket", "", "objects", path.parent)
         for media in numbered(count, width=WIDTH):
             other = every and media.size % every == 0
             writer.add([media._replace(etag='"other"', file_id='"other"') if other else media])
