@@ -42,7 +42,9 @@ format: .venv/ready ## Format the code
 	ruff format .
 	ruff check --fix .
 
-bench: .venv/ready node_modules/ready .venv/wheels/ready ## Measure listing against stock boto3, and whole runs: bench/RESULTS.md
+# Without what it needs of PyPI beyond all that, a row and the picture are left out; RESULTS.md says so.
+bench: .venv/ready node_modules/ready .venv/wheels/ready ## Measure everything, in a quarter of an hour: bench/RESULTS.md
+	-@$(MAKE) --no-print-directory .venv/bench/ready
 	python -m bench
 
 build: .venv/wheels/ready ## Build the Lambda function's package: build/function
@@ -70,6 +72,7 @@ lock: .venv/ready .venv/node ## Renew requirements/ and package-lock.json, versi
 	uv pip compile $(LOCK) --group engine -o requirements/engine.txt
 	uv pip compile $(LOCK) --group emulator -o requirements/emulator.txt
 	uv pip compile $(LOCK) --group sam -o requirements/sam.txt
+	uv pip compile $(LOCK) --group bench -o requirements/bench.txt
 	npm update --package-lock-only --ignore-scripts $(NPM)
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
@@ -125,4 +128,9 @@ build-SyncFunction: $(if $(wildcard .venv/wheels/ready),,.venv/wheels/ready)
 .venv/sam/ready: .venv/ready requirements/sam.txt
 	python -m venv --clear .venv/sam
 	.venv/sam/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/sam.txt
+	@touch $@
+
+.venv/bench/ready: .venv/ready requirements/bench.txt
+	python -m venv --clear .venv/bench
+	.venv/bench/bin/python -m pip install --quiet --require-hashes --no-deps --only-binary :all: -r requirements/bench.txt
 	@touch $@
