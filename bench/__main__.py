@@ -1,78 +1,73 @@
-"""Measure, print and keep the figures: python -m bench [--quick].
+"""Measure, print and keep the figures: python -m bench [--quick] [--only NAME].
 
 With --quick little is listed and written, to see that all contenders bring the same and that whole runs ask
-and write no more than they may; no start is measured and no figure kept.
+and write no more than they may. The document is always that of one whole measurement: --quick and --only
+print, and keep nothing.
 """
 
 import argparse
 import sys
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from bench import listing, machine, start, writing
-from bench.results import table
+from bench import listing, machine, parallel, pipe, plot, readers, start, whole_runs
+from bench.databases import Databases
+from bench.sizes import FULL, QUICK, Sizes
+from bench.tables import Progress, Section
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-DOCUMENT = """# What b2d1 costs
-
-Made by `make bench`, on
-
-    {machine}
-
-{table}
-
-CPU time of the client's process alone, while it lists a bucket of {pages} pages of 1,000 keys (60 bytes on
-average) from a server on loopback in another process; medians of {rounds} rounds in which the contenders took
-turns. *stock boto3* is its paginator under the default configuration, *floor* one regular expression and
-SHA-256 over the same bytes, without a request or a check. All must bring the same uids, or the same inventory
-byte for byte, with one request a page.
-
-{whole_runs}
-
-`b2d1 sync` from an empty table, and once more, on Cloudflare's own D1 engine on this machine. Memory is the
-peak of the process's resident set. There may be one request for each 20,000 objects, one for each 900 kB of
-new rows, three a round and ten. D1 counts as written a row for the table and one for each of its two
-indexes.
-
-{starts}
-
-From the start of the function's process until a run could begin: modules imported, logger, metrics and
-clients made (with a secret, that of Secrets Manager too). The built package alone, under {python};
-medians of {rounds} rounds. Lambda's 1,024 MB have little over half a processor.
-"""
+PICTURE = Path(__file__).with_name("RESULTS.svg")
+SECTIONS: dict[str, Callable[[Sizes, Databases, Progress], Section]] = {
+    "cpu": listing.section,
+    "parallel": parallel.section,
+    "runs": whole_runs.section,
+    "pipe": pipe.section,
+    "readers": readers.section,
+    "start": start.section,
+}
+# What can be wrong otherwise than by being slow.
+COUNTED = ("cpu", "parallel", "runs")
 
 
 def main() -> int:
-    """Return the exit code: 1 when a contender did not bring what it should."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure b2d1 against stock boto3.")
-    parser.add_argument("--quick", action="store_true", help="look only at what is listed, not at the time")
-    quick = parser.parse_args().quick
-    pages, rounds, written = (2, 1, 12_000) if quick else (20, 7, 100_000)
-    print(f"{machine.description()}\n{pages} pages, {rounds} rounds\n", flush=True)
-    results = listing.measure(pages, rounds, _show_progress)
-    print(table(results), flush=True)
-    runs = writing.measure(written, _show_progress)
-    print(f"\n{writing.table(runs)}")
-    faults = [fault for result in results for fault in result.faults()]
-    if faults := faults + [fault for run in runs for fault in run.faults()]:
+    """Return the exit code: 1 when something brought, asked or wrote what it should not."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what b2d1 costs.")
+    parser.add_argument("--quick", action="store_true", help="look only at what is counted, not at the time")
+    parser.add_argument("--only", choices=SECTIONS, help="measure one thing, and keep no figures")
+    arguments = parser.parse_args()
+    sizes = QUICK if arguments.quick else FULL
+    names = [arguments.only] if arguments.only else COUNTED if arguments.quick else SECTIONS
+    print(machine.description(), flush=True)
+    sections = []
+    with Databases(_show_progress) as databases:
+        for name in names:
+            sections.append(SECTIONS[name](sizes, databases, _show_progress))
+            print(f"\n{sections[-1]}", end="", flush=True)
+    if faults := [fault for section in sections for fault in section.faults]:
         print("\n".join(faults), file=sys.stderr)
         return 1
-    if not quick:
-        with tempfile.TemporaryDirectory() as folder:
-            starts = start.table(start.measure(start.build(Path(folder)), rounds, _show_progress))
-        print(f"\n{starts}")
-        described = machine.description().replace("\n", "\n    ")
-        text = DOCUMENT.format(
-            machine=described,
-            table=table(results),
-            pages=pages,
-            rounds=rounds,
-            whole_runs=writing.table(runs),
-            starts=starts,
-            python=start.python_used(),
-        )
-        RESULTS.write_text(text, encoding="utf-8")
+    if len(sections) == len(SECTIONS):
+        keep(sections)
     return 0
+
+
+def keep(sections: list[Section]) -> None:
+    """Write the document, and the picture where there is what draws it."""
+    described = machine.description().replace("\n", "\n    ")
+    parts = [f"# What b2d1 costs\n\nMade by `make bench`, on\n\n    {described}\n"]
+    for section in sections:
+        parts.append(str(section))
+        if section.points:
+            parts.append(_picture(section))
+    RESULTS.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _picture(section: Section) -> str:
+    PICTURE.unlink(missing_ok=True)
+    if not plot.is_installed():
+        return "(Not drawn: matplotlib is not installed.)\n"
+    plot.draw(section.points, whole_runs.MEMORY["nothing new"], PICTURE)
+    return f"![Throughput and peak memory over bucket size]({PICTURE.name})\n"
 
 
 def _show_progress(text: str) -> None:

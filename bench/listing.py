@@ -13,14 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from typing import cast
 
 from b2d1.media import ListMode
+from bench import results
 from bench.contenders import CONTENDERS, Task
+from bench.databases import Databases
 from bench.list_server import ROOT, ListServer, counts_so_far
 from bench.pages import MAX_KEYS
 from bench.results import Case, Measurement, Result
+from bench.sizes import Sizes
+from bench.tables import Progress, Section
 
 CASES = (
     Case("listing + uid", "uids", "objects", "ascii", target=16),
@@ -32,19 +35,24 @@ CASES = (
 TIMEOUT = 300
 
 
-def measure(pages: int, rounds: int, progress: Callable[[str], object]) -> list[Result]:
+def section(sizes: Sizes, _: Databases, progress: Progress) -> Section:
+    """Measure every case, and make a section of the results."""
+    return results.section(measure(sizes.pages, sizes.rounds, progress), sizes.pages, sizes.rounds)
+
+
+def measure(pages: int, rounds: int, progress: Progress) -> list[Result]:
     """Measure every case on a bucket of so many pages."""
     objects = pages * MAX_KEYS
-    results = [Result(case, objects, {name: [] for name in CONTENDERS[case.product]}) for case in CASES]
+    taken_by_all = [Result(case, objects, {name: [] for name in CONTENDERS[case.product]}) for case in CASES]
     with contextlib.ExitStack() as stack:
         alphabets = sorted({case.alphabet for case in CASES})
         urls = {name: stack.enter_context(ListServer(name, objects)).url for name in alphabets}
         for number in range(1, rounds + 1):
-            for result in results:
+            for result in taken_by_all:
                 for contender, taken in result.measurements.items():
                     progress(f"round {number} of {rounds}: {result.case.title}: {contender}")
                     taken.append(_measure_apart(result.case, contender, objects, urls[result.case.alphabet]))
-    return results
+    return taken_by_all
 
 
 def _measure_apart(case: Case, contender: str, objects: int, url: str) -> Measurement:

@@ -123,12 +123,24 @@ def test_the_table_shows_medians_and_ratios() -> None:
         "start of the function": "without a secret",
         "imports, CPU": "0.10 s",
         "ready, CPU": "0.30 s",
-        "ready": "0.50 s",
-        "to reach": "0.6 s",
         "CPU without bytecode": "0.80 s",
         "times more": "2.0",
         "by round": "2.0 to 4.0",
+        "ready: to reach": "at most 0.6 s",
+        "reached": "0.50 s",
     }
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "shown"),
+    [pytest.param(16.13, "16.1 MB", id="small"), pytest.param(20.1, "20.1 MB: not reached", id="too large")],
+)
+def test_the_section_weighs_the_package(megabytes: float, shown: str) -> None:
+    """The package's size stands beside what it may be, and the starts above it."""
+    made = start.made_section(STARTS, megabytes, 7)
+
+    assert made.table == start.table(STARTS)
+    assert made.how.split("\n\n")[1].splitlines()[-1].split(" | ")[1:] == ["at most 20 MB", f"{shown} |"]
 
 
 def test_the_results_name_the_python_that_was_used() -> None:
