@@ -41,11 +41,12 @@ def _draw(points: Sequence[Point], most_memory: float, picture: str) -> None:
     memory.axhline(most_memory, color="tab:red", linestyle="--", linewidth=1)
     memory.annotate("at most", (sizes[0], most_memory), (0, 4), textcoords="offset points", color="tab:red")
     memory.set_title("peak memory, MB")
+    rate.set_ylim(bottom=0)
+    memory.set_ylim(0, 1.2 * most_memory)
     for axes in (rate, memory):
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
-        axes.set_ylim(bottom=0)
         axes.set_xlabel("objects in the bucket, nothing new")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.grid(alpha=0.3)
