@@ -19,11 +19,11 @@ TIMES_FASTER = {"b2d1 inventory": 11, "b2d1 sync, nothing new": 9}
 MORE_REQUESTS = 3  # per cent
 HEAD = ("{objects:,} objects, {latency:.0f} ms a page", "1 worker", "16 workers", "to reach", "reached")
 HOW = """\
-The whole command, start and end of its process included: once with `B2_LIST_WORKERS=1`, {times} with 16.
-`b2d1 inventory` knows nothing of the bucket and finds by itself where to divide it; `b2d1 sync` meets a
-database (Cloudflare's own D1 engine on this machine) that has every object. All must find the same listing,
-byte for byte as `b2d1 inventory` prints it, and the sync may write nothing. The requests, and those in flight
-at once, are as the list server counts them."""
+The whole command, start and end of its process included, once with `B2_LIST_WORKERS=1`, {times}
+with 16. `b2d1 inventory` knows nothing of the bucket and finds by itself where to divide it; `b2d1 sync`
+meets a database (Cloudflare's own D1 engine on this machine) that has every object. All must find the same
+listing, byte for byte as `b2d1 inventory` prints it, and the sync may write nothing. The requests, and those
+in flight at once, are as the list server counts them."""
 
 
 class Timed(NamedTuple):

@@ -29,8 +29,10 @@ HEAD = (
 )
 HOW = """\
 From the start of the function's process until a run could begin: modules imported, logger, metrics and
-clients made (with a secret, that of Secrets Manager too). The built package alone, under {python};
-medians of {rounds} rounds. Lambda's 1,024 MB have little over half a processor.
+clients made (with a secret, that of Secrets Manager too). The built package alone,
+under {python};
+medians of {rounds} rounds. Lambda's 1,024 MB have little over half a processor. That nothing is imported
+which a run does not use is proven by `make test`.
 
 {package}
 
