@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
+import sys
 import threading
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
@@ -158,6 +159,17 @@ class Answer:
     cut: int | None = None
 
 
+class _Server(ThreadingHTTPServer):
+    """Takes many connections at once, and does not mind those that are cut."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class PageServer:
     """Gives out scripted answers on a free loopback port, and remembers what it was asked."""
 
@@ -165,8 +177,7 @@ class PageServer:
         self.asked: list[Asked] = []
         self._answer: Callable[[Asked], Answer] = lambda _: Answer(status=500)
         self._buckets: dict[tuple[str, str], Bucket] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     def __enter__(self) -> Self:

@@ -1,0 +1,140 @@
+"""What a listing costs: small buckets nothing extra, large ones few requests more than listed straight."""
+
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from key_host import Honest, KeyHost, Meeting, begins_range, numbered, objects, refusal
+from listings import Buckets, listed
+from pages import Answer, Asked, PageServer
+
+from b2d1.landmarks import LEVELS, LOOKS, landmarks
+from b2d1.listing import STRAIGHT_PAGES
+from b2d1.media import ListMode
+
+MODES: list[ListMode] = ["objects", "versions"]
+
+
+@pytest.fixture(scope="module")
+def make() -> Iterator[Buckets]:
+    with PageServer() as server:
+        yield Buckets(server)
+
+
+def never() -> list[str]:
+    raise AssertionError("nobody was to ask which keys are known")
+
+
+def kinds(host: KeyHost) -> dict[str, int]:
+    """Count the requests for folders, for single keys, for a range's first page, and for other pages."""
+    return dict(Counter(map(kind_of, host.asked)))
+
+
+def kind_of(asked: Asked) -> str:
+    if "delimiter" in asked.query:
+        return "folders"
+    if asked.query.get("max-keys") == "1":
+        return "feeler"
+    return "range" if begins_range(asked) else "page"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("pages", "workers"),
+    [
+        pytest.param(1, 16, id="one page"),
+        pytest.param(3, 16, id="three pages"),
+        pytest.param(80, 1, id="one worker"),
+    ],
+)
+def test_a_straight_listing_asks_for_its_pages_alone(
+    make: Buckets, mode: ListMode, pages: int, workers: int
+) -> None:
+    """Up to three pages, or with one worker, nobody asks for keys, for folders, or for two pages at once."""
+    host = KeyHost(numbered(10 * pages), mode, size=10)
+
+    assert listed(make(host, mode, workers=workers), never).keys == [row.key for row in numbered(10 * pages)]
+    assert (kinds(host), host.most) == ({"page": pages}, 1)
+
+
+def test_known_keys_divide_a_large_bucket_at_few_more_requests(make: Buckets) -> None:
+    """With a thousand of its keys known, a large bucket costs at most 3 % more and a page more a worker."""
+    keys = [row.key for row in numbered(3000)]
+    host = KeyHost(numbered(3000), size=2)
+    known = Random(1).sample(keys, 1000)
+    samples = []
+
+    def sample() -> list[str]:
+        samples.append(known)
+        return known
+
+    found = listed(make(host, workers=16), sample)
+
+    assert (found.keys, samples) == (keys, [known])
+    assert kinds(host).keys() == {"page", "range"}
+    assert found.parts > 8
+    assert len(host.asked) <= 1500 * 1.03 + 16
+
+
+YEARS = [f"{year}/{month:02}/" for year in (2022, 2023) for month in range(1, 13)]
+TREE = [f"{folder}IMG_{number:04}.jpg" for folder in YEARS for number in range(12)]
+FLAT = [f"IMG_{number:03}.jpg" for number in range(1, 400)]
+HUGE = ["about.txt", *(f"export/{number * 2654435761 % 2**32:08x}" for number in range(400)), "z/last"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("keys", "size", "prefix", "most"),
+    [
+        pytest.param(TREE, 5, "", 35, id="folders of folders"),
+        pytest.param(TREE, 5, "2022/", 29, id="below a prefix"),
+        pytest.param(FLAT, 10, "", 17, id="one flat folder"),
+        pytest.param(HUGE, 5, "", 19, id="one huge folder"),
+    ],
+)
+def test_a_first_load_finds_out_where_to_divide(
+    make: Buckets, *, mode: ListMode, keys: list[str], size: int, prefix: str, most: int
+) -> None:
+    """Of a bucket that nobody knows, a few requests tell enough for its ranges to be listed side by side."""
+    host = KeyHost(objects(keys), mode, size=size)
+    meeting = Meeting(2)
+
+    def side_by_side(asked: Asked, answer: Honest) -> Answer:
+        if kind_of(asked) == "range" or kinds(host)["page"] > STRAIGHT_PAGES:
+            meeting()
+        return answer(asked)
+
+    host.conduct = side_by_side
+    found = listed(make(host, mode, workers=4, prefix=prefix))
+
+    asked = kinds(host)
+    assert found.keys == sorted(key for key in keys if key.startswith(prefix))
+    assert asked["folders"] + asked.get("feeler", 0) <= most
+    assert found.parts == asked["range"] + 1
+
+
+def test_the_search_for_landmarks_is_bounded(make: Buckets) -> None:
+    """However many folders within folders there are, and however large each is, few requests are made."""
+    keys = [f"{a}/{b}/{c}/{n}" for a in "abcdefg" for b in "abc" for c in "abc" for n in range(4)]
+    host = KeyHost(objects(keys), size=2)
+
+    landmarks(make(host, workers=4))
+
+    assert len(host.asked) <= LEVELS * 2 * LOOKS
+
+
+@pytest.mark.parametrize("status", [400, 403, 501])
+def test_a_host_that_refuses_folders_is_listed_all_the_same(make: Buckets, status: int) -> None:
+    """Where nobody may ask for folders, nothing is found, and the bucket is listed straight."""
+    host = KeyHost(objects(TREE), size=50)
+
+    def refusing(asked: Asked, answer: Honest) -> Answer:
+        if "delimiter" in asked.query:
+            return refusal(status, "NotImplemented")
+        return answer(asked)
+
+    host.conduct = refusing
+    found = listed(make(host, workers=4))
+
+    assert (found.keys, found.parts, kinds(host)) == (TREE, 1, {"page": 6, "folders": 1})
