@@ -74,7 +74,7 @@ class Buckets:
     ) -> Bucket:
         """Make the Bucket that lists `host`, which answers from now on."""
         self._server.answer(host)
-        if mode not in self._made or self._made[mode]._halted.is_set():
+        if mode not in self._made or self._made[mode].halted:
             settings = self._server.settings(mode, list_workers=16)
             self._made[mode] = Bucket(settings, Retrying(attempts=1))
         bucket = copy.copy(self._made[mode])

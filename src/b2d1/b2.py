@@ -84,6 +84,11 @@ class Bucket:
         """Make the cursor of the page that begins after a key; "" is before all keys."""
         return {AFTER[self.settings.list_mode]: key} if key else {}
 
+    @property
+    def halted(self) -> bool:
+        """Tell whether nothing is asked any more."""
+        return self._halted.is_set()
+
     def halt(self) -> None:
         """End every request and every wait of other threads; none is begun any more."""
         self._halted.set()
@@ -92,7 +97,7 @@ class Bucket:
     def _page(self, cursor: Cursor) -> Page:
         try:
             with self._throttle.request():
-                if self._halted.is_set():
+                if self.halted:
                     raise B2Error("it was stopped")
                 return _read_page(self._answer(cursor), cursor, self.settings)
         except B2Error as error:

@@ -69,6 +69,8 @@ def _pages(bucket: Bucket, cursors: list[Cursor]) -> list[Page]:
                 try:
                     deliver(bucket.page(cursor))
                 except B2Error as error:
+                    if bucket.halted:
+                        raise
                     logger.info("%s; the bucket can be listed without that", error)
 
     return list(Crew(min(len(cursors), bucket.workers), work, bucket.halt))

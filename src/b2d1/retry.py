@@ -85,6 +85,7 @@ class Retrying:
             except B2D1Error as error:
                 _forget_frames(error)
                 tried += 1
+                # What was halted fails because of that, and is no news.
                 if error.retry not in {Retry.SOON, Retry.LATER} or self.halted.is_set():
                     raise
                 if tried >= self.attempts:
