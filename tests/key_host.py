@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from pages import ROOT, Answer, Asked, Row, etag_of, page
 
-from b2d1.media import ListMode
+from b2d1.media import MAX_KEY_BYTES, ListMode
 
 # So long may a held request wait for others; then the test has failed, and is not to hang.
 PATIENCE = 20.0
@@ -72,6 +72,8 @@ class KeyHost:
 
     def _answer(self, asked: Asked) -> Answer:
         query = asked.query
+        if len(comes_after(asked).encode()) > MAX_KEY_BYTES:
+            return refusal(400, "KeyTooLongError")
         size = min(int(query.get("max-keys", self._size)), self._size)
         some = list(itertools.islice(self._entries(query), size + 1))
         shown, more = some[:size], len(some) > size

@@ -1,5 +1,6 @@
 """What a listing costs: small buckets nothing extra, large ones few requests more than listed straight."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
@@ -138,3 +139,28 @@ def test_a_host_that_refuses_folders_is_listed_all_the_same(make: Buckets, statu
     found = listed(make(host, workers=4))
 
     assert (found.keys, found.parts, kinds(host)) == (TREE, 1, {"page": 6, "folders": 1})
+
+
+def test_a_folder_without_a_name_divides_nothing(make: Buckets) -> None:
+    """A host that lists a folder and not its name is listed all the same."""
+    host = KeyHost(objects(TREE), size=50)
+
+    def nameless(asked: Asked, answer: Honest) -> Answer:
+        # Encoded, it would be botocore that stumbles.
+        plain = answer(asked).body.replace(b"<EncodingType>url</EncodingType>", b"")
+        return Answer(re.sub(rb"<Prefix>[^<]*</Prefix></Common", b"</Common", plain))
+
+    host.conduct = nameless
+
+    assert listed(make(host, workers=4)).keys == TREE
+
+
+def test_a_prefix_that_the_orders_place_differently_is_no_hindrance(make: Buckets) -> None:
+    """Known keys divide a bucket also below a prefix with characters beyond U+D7FF: nothing else is asked."""
+    keys = [row.key for row in numbered(400, "\U0001f600/{:03}")]
+    host = KeyHost(objects(keys), size=5)
+
+    found = listed(make(host, workers=4, prefix="\U0001f600/"), lambda: keys)
+
+    assert found.keys == keys
+    assert (found.parts > 1, kinds(host).keys()) == (True, {"page", "range"})

@@ -180,4 +180,4 @@ def _last_key(rows: Rows, *, url_encoded: bool) -> str:
 
 
 def _folders(answer: dict[str, Any]) -> list[str]:
-    return [str(folder["Prefix"]) for folder in answer.get("CommonPrefixes") or []]
+    return [str(folder.get("Prefix", "")) for folder in answer.get("CommonPrefixes") or []]

@@ -4,6 +4,8 @@ import itertools
 import operator
 import re
 
+from b2d1.media import MAX_KEY_BYTES
+
 # What both orders agree on: below the surrogates of UTF-16, and no NUL, which no key holds.
 _COMMON_GROUND = re.compile("[\x01-\ud7ff]*")
 
@@ -36,10 +38,13 @@ class OrderProof:
         return f"keys keep no order: {chain[0][:80]!r} and those after it fit none"
 
 
-def border(key: str) -> str:
-    """Cut a key down to what separates the same keys in either order, and can be asked for."""
-    found = _COMMON_GROUND.match(key)
-    return found[0] if found else ""
+def border(key: str, prefix: str = "") -> str:
+    """Cut a key down to what separates the keys under a prefix, its own, alike in either order.
+
+    Like every key, it can be asked for.
+    """
+    found = _COMMON_GROUND.match(key, len(prefix))
+    return key[: found.end() if found else 0].encode()[:MAX_KEY_BYTES].decode(errors="ignore")
 
 
 def _ascend(keys: list[str] | list[bytes]) -> bool:

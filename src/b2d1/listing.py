@@ -84,7 +84,7 @@ class Listing:
         return points
 
     def _borders(self, keys: list[str]) -> list[str]:
-        return sorted({point for point in map(border, keys) if point.startswith(self.prefix)})
+        return sorted({border(key, self.prefix) for key in keys if key.startswith(self.prefix)})
 
     def _work(self, deliver: Callable[[Batch], None]) -> None:
         while part := self._ranges.claim():
