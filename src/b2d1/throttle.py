@@ -36,16 +36,18 @@ class Throttle:
             self._under_way += 1
             self.requests += 1
             shrunk = self._shrunk
-        busy = False
+        answered = busy = False
         try:
             yield
+            answered = True
         except B2Error as error:
             busy = error.busy
             raise
         finally:
             with self._changed:
                 self._under_way -= 1
-                if shrunk == self._shrunk:  # else it was sent when more were allowed, and tells nothing new
+                # One that was sent when more were allowed tells nothing new; one without an answer, nothing.
+                if (answered or busy) and shrunk == self._shrunk:
                     self._learn(busy=busy)
                 self._changed.notify_all()
 
