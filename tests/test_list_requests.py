@@ -7,20 +7,27 @@ from random import Random
 
 import pytest
 from key_host import Honest, KeyHost, Meeting, begins_range, numbered, objects, refusal
-from listings import Buckets, listed
+from listings import Buckets, listed, new_bucket
 from pages import Answer, Asked, PageServer
 
 from b2d1.landmarks import LEVELS, LOOKS, landmarks
 from b2d1.listing import STRAIGHT_PAGES
 from b2d1.media import ListMode
+from b2d1.retry import Retrying
+from b2d1.throttle import ANSWERS_TO_GROW
 
 MODES: list[ListMode] = ["objects", "versions"]
 
 
 @pytest.fixture(scope="module")
-def make() -> Iterator[Buckets]:
+def server() -> Iterator[PageServer]:
     with PageServer() as server:
-        yield Buckets(server)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def make(server: PageServer) -> Buckets:
+    return Buckets(server)
 
 
 def never() -> list[str]:
@@ -164,3 +171,37 @@ def test_a_prefix_that_the_orders_place_differently_is_no_hindrance(make: Bucket
 
     assert found.keys == keys
     assert (found.parts > 1, kinds(host).keys()) == (True, {"page", "range"})
+
+
+def test_a_busy_host_is_asked_half_as_much_until_it_answers_again(
+    server: PageServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refused, half as many requests are under way, and later as many as before; no page is lost."""
+    rows = numbered(2400)
+    host = KeyHost(rows, size=2)
+    all_busy, half, all_again = Meeting(16), Meeting(8), Meeting(16)
+    at_once: list[int] = []
+
+    def busy(asked: Asked, answer: Honest) -> Answer:
+        number = len(host.asked)
+        if number <= STRAIGHT_PAGES:
+            return answer(asked)
+        if not all_busy.met.is_set():
+            all_busy()
+            return refusal(503, "SlowDown")
+        at_once.append(host._under_way)
+        if len(at_once) <= 8:
+            half()
+        elif number > 700:
+            all_again()
+        return answer(asked)
+
+    host.conduct = busy
+    bucket = new_bucket(server, host, workers=16, retrying=Retrying(sleep=lambda _: None))
+    found = listed(bucket, lambda: [row.key for row in rows])
+
+    assert found.keys == [row.key for row in rows]
+    assert max(at_once[: 8 * ANSWERS_TO_GROW]) == 8
+    assert max(at_once) == 16
+    assert [line for line in caplog.messages if "busy" in line] == ["B2 is busy: at most 8 requests at once"]
+    assert len(host.asked) <= 1200 * 1.03 + 16 + 16
