@@ -7,8 +7,9 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from werkzeug.wrappers import Request, Response
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 BASE = "/client/v4"
+# Of a user's token, and of one that an account owns.
+VERIFY = re.compile(rf"{BASE}/(user|accounts/[^/]+)/tokens/verify")
 CREATED_AT = "2024-03-09T14:00:00.000Z"
 MAX_PER_PAGE = 1000
 # HTTP status and code of the refusals that a database itself gives.
@@ -37,6 +40,16 @@ class Failure(Exception):
         self.status, self.code, self.message = status, code, message
 
 
+@dataclass
+class TokenScope:
+    """What Cloudflare's page *API Tokens* sets for a token."""
+
+    owner: Literal["user", "account"] = "user"
+    status: Literal["active", "disabled", "expired"] = "active"
+    expires_on: str | None = None
+    permits_d1: bool = True
+
+
 class Database(Protocol):
     """What runs the statements of one of the account's databases."""
 
@@ -54,7 +67,8 @@ class Account:
     """Serve an account with a database of use.
 
     A second database, whose name contains that of the first, stands before it in every list, as one may in a
-    real account. `requests` and `statements` list what was asked, in order, failures included.
+    real account. `requests` and `statements` list what was asked, in order, failures included. `scope` is
+    what the token may do; it can be set while the server runs.
     """
 
     def __init__(
@@ -68,6 +82,7 @@ class Account:
     ) -> None:
         self.statements: list[str] = []
         self.requests: list[str] = []
+        self.scope = TokenScope()
         self._account_id = account_id
         self._token = token
         self._server = LoopbackServer(self._answer, port)
@@ -118,8 +133,11 @@ class Account:
         return answer(environ, start_response)
 
     def _dispatch(self, request: Request) -> Response:
+        verify = VERIFY.fullmatch(request.path)
         if request.headers.get("Authorization") != f"Bearer {self._token}":
-            raise Failure(401, 10000, "Authentication error")
+            raise Failure(401, *((1000, "Invalid API Token") if verify else (10000, "Authentication error")))
+        if verify:
+            return _envelope(200, {"result": self._verified(verify[1])})
         route = _ROUTE.fullmatch(request.path)
         if route is None:
             path = request.path.removeprefix(BASE)
@@ -128,6 +146,8 @@ class Account:
         if route["account"] != self._account_id:
             message = "The given account is not valid or is not authorized to access this service"
             raise Failure(403, 7403, message)
+        if not self.scope.permits_d1 or self.scope.status != "active":
+            raise Failure(401, 10000, "Authentication error")
         if request.method != ("POST" if route["action"] in ("/raw", "/query") else "GET"):
             raise Failure(405, 7001, f"Method {request.method} not available for that URI.")
         if route["database"] is None:
@@ -142,6 +162,13 @@ class Account:
         if isinstance(result, bytes):
             return Response(result, content_type="application/json")
         return _envelope(200, {"result": result})
+
+    def _verified(self, owner: str) -> dict[str, str]:
+        # Neither of the two knows the other's tokens.
+        if owner != ("user" if self.scope.owner == "user" else f"accounts/{self._account_id}"):
+            raise Failure(401, 1000, "Invalid API Token")
+        expires = {} if self.scope.expires_on is None else {"expires_on": self.scope.expires_on}
+        return {"id": "ed17574386854bf78a67040be0a770b0", "status": self.scope.status} | expires
 
     def _description(self, database_id: str) -> dict[str, str]:
         name = self._names[database_id]

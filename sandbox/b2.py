@@ -1,5 +1,6 @@
 """An embedded Backblaze B2: moto's S3 on a loopback port, with B2's listings, version ids and refusals."""
 
+import datetime as dt
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -7,10 +8,13 @@ from typing import TYPE_CHECKING, Self
 from moto.core.request import Request
 from moto.s3.exceptions import MissingBucket
 from moto.s3.responses import S3Response
+from werkzeug.http import http_date
 from werkzeug.wrappers import Response
 
+from sandbox import native
 from sandbox.bucket import Bucket
 from sandbox.listing import InvalidArgument, list_object_versions, list_objects_v2
+from sandbox.native import KeyScope
 from sandbox.sample import hidden_objects, sample_objects
 from sandbox.server import LoopbackServer
 from sandbox.signature import Credentials, error, refusal
@@ -24,6 +28,9 @@ class EmbeddedB2:
 
     The bucket is made anew at each start, deterministically: keys, bytes, ETags, times and version ids are
     those of the last time. Only the given key is let in, and only with signatures for the given region.
+
+    `scope` is what the key may do, by default list this bucket and nothing else; `ahead` is how far the
+    server's clock is ahead of this machine's. Both can be set while it runs.
     """
 
     def __init__(
@@ -37,6 +44,8 @@ class EmbeddedB2:
         port: int = 0,
     ) -> None:
         self.requests: list[str] = []
+        self.scope = KeyScope(buckets=(bucket,))
+        self.ahead = dt.timedelta()
         self._credentials = Credentials(key_id, app_key, region)
         self._bucket = Bucket(bucket, region)
         self._responses = _responses_over(self._bucket)
@@ -71,6 +80,7 @@ class EmbeddedB2:
             "B2_ENDPOINT": self.url,
             "B2_BUCKET": self._bucket.name,
             "B2_REGION": self._credentials.region,
+            "B2_NATIVE_URL": self.url,
         }
 
     def put(self, key: str, body: bytes = b"") -> None:
@@ -90,10 +100,27 @@ class EmbeddedB2:
         operation = _listing(request)
         # One append is atomic; the entry is there before the client has its answer.
         self.requests.append(f"GET {operation}" if operation else f"{request.method} {environ['RAW_URI']}")
-        response = refusal(request, self._credentials)
-        if response is None:
-            response = self._list(operation, request) if operation else self._moto(request)
+        now = dt.datetime.now(dt.UTC) + self.ahead
+        if request.path == native.PATH:
+            key = self._credentials
+            response = native.authorize(request, key.key_id, key.app_key, self.scope, now)
+        else:
+            response = self._refusal(operation, request, now) or self._s3(operation, request)
+        response.headers["Date"] = http_date(now)
         return response(environ, start_response)
+
+    def _refusal(self, operation: str, request: Request, now: dt.datetime) -> Response | None:
+        if self.scope.has_expired(now):
+            return error(403, "InvalidAccessKeyId", "Malformed Access Key Id")
+        if refused := refusal(request, self._credentials, now):
+            return refused
+        bucket, prefix = request.path.strip("/"), request.args.get("prefix", "")
+        if operation and bucket == self._bucket.name and not self.scope.permits_listing(bucket, prefix):
+            return error(403, "AccessDenied", "not entitled")
+        return None
+
+    def _s3(self, operation: str, request: Request) -> Response:
+        return self._list(operation, request) if operation else self._moto(request)
 
     def _list(self, operation: str, request: Request) -> Response:
         name = request.path.strip("/")

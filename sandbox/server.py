@@ -15,6 +15,11 @@ HOST = "127.0.0.1"
 class QuietHandler(WSGIRequestHandler):
     """Answer requests without a line on stderr for each; the stand-ins keep their own list of them."""
 
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Begin an answer without a Date: http.server would send one beside the application's own."""
+        self.send_response_only(code, message)
+        self.send_header("Server", self.version_string())
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Print nothing."""
 

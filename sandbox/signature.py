@@ -1,5 +1,6 @@
 """Signature Version 4 as the embedded B2 checks it: who signed, with which secret, for which region."""
 
+import datetime as dt
 import hashlib
 import hmac
 import re
@@ -25,7 +26,11 @@ class Credentials:
     region: str
 
 
-def refusal(request: Request, credentials: Credentials) -> Response | None:
+# Of the time in a signature: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+MOST_SKEW = dt.timedelta(minutes=15)
+
+
+def refusal(request: Request, credentials: Credentials, now: dt.datetime) -> Response | None:
     """Return B2's refusal of a request that is not signed with these credentials, or nothing.
 
     As its users met them: https://github.com/muxinc/next-video/issues/216 (key id),
@@ -38,6 +43,9 @@ def refusal(request: Request, credentials: Credentials) -> Response | None:
     signed = _AUTHORIZATION.fullmatch(header)
     if signed is None:
         return error(403, "SignatureDoesNotMatch", "Signature validation failed")
+    if _is_skewed(request.headers.get("X-Amz-Date", ""), now):
+        message = "The difference between the request time and the current time is too large."
+        return error(403, "RequestTimeTooSkewed", message)
     if signed["region"] != credentials.region:
         return Response(status=403)
     if signed["key_id"] != credentials.key_id:
@@ -46,6 +54,14 @@ def refusal(request: Request, credentials: Credentials) -> Response | None:
     if not hmac.compare_digest(expected, signed["signature"]):
         return error(403, "SignatureDoesNotMatch", "Signature validation failed")
     return None
+
+
+def _is_skewed(told: str, now: dt.datetime) -> bool:
+    try:
+        signed = dt.datetime.strptime(told, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+    except ValueError:
+        return False
+    return abs(now - signed) > MOST_SKEW
 
 
 def error(status: int, code: str, message: str) -> Response:

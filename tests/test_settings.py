@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
         "prefix": "",
         "list_mode": "objects",
         "list_workers": None,
+        "native_url": "https://api.backblazeb2.com",
     },
     "d1": {
         "api_token": "cf_token-1",
@@ -98,6 +99,8 @@ def test_the_required_settings_are_enough() -> None:
         pytest.param("B2_PREFIX", "写" * 341 + "x", "b2.prefix", "写" * 341 + "x", id="longest prefix"),
         pytest.param("B2_LIST_MODE", "objects", "b2.list_mode", "objects", id="objects"),
         pytest.param("B2_LIST_MODE", "versions", "b2.list_mode", "versions", id="versions"),
+        pytest.param("B2_NATIVE_URL", "https://b2.test/", "b2.native_url", "https://b2.test", id="native"),
+        pytest.param("B2_NATIVE_URL", "http://[::1]:80", "b2.native_url", "http://[::1]:80", id="here"),
         pytest.param("B2_LIST_WORKERS", "1", "b2.list_workers", 1, id="one worker"),
         pytest.param("B2_LIST_WORKERS", "64", "b2.list_workers", 64, id="most workers"),
         pytest.param("B2_BUCKET", "abc", "b2.bucket", "abc", id="shortest bucket"),

@@ -161,7 +161,8 @@ def test_the_sync_has_every_setting() -> None:
     expected = {*NAMES, "PREFIX", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
     own_name = {name for name, value in env.items() if f".{name} " in value}
 
-    assert set(env) == expected - {*ALIASES.values(), "B2D1_SECRET_ID"}
+    # The function's own, and the doctor's.
+    assert set(env) == expected - {*ALIASES.values(), "B2D1_SECRET_ID", "B2_NATIVE_URL"}
     assert set(env) - own_name == {"DRY_RUN", "PREFIX", "VERBOSE"}
     assert (env["DRY_RUN"], env["PREFIX"]) == ("${{ inputs.dry_run }}", "${{ inputs.prefix }}")
 

@@ -79,6 +79,13 @@ def _is_this_machine(host: str) -> bool:
         return False
 
 
+def host_url(text: str) -> str:
+    whole = url(text)
+    if urllib.parse.urlsplit(whole).path:
+        raise ValueError("must be the host alone, without a path")
+    return whole
+
+
 def b2_endpoint(text: str) -> str:
     # B2's bucket page shows the endpoint as a bare host.
     whole = url(text if "://" in text else f"https://{text}")

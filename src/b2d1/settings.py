@@ -17,6 +17,7 @@ from b2d1.setting_values import Secret
 
 DEFAULT_DATABASE_NAME = "lgfc_lite"
 DEFAULT_API_BASE_URL = "https://api.cloudflare.com/client/v4"
+DEFAULT_NATIVE_URL = "https://api.backblazeb2.com"
 DEFAULT_ROWS_PER_PUBLISH = 100_000
 
 # Names that were documented for the original scripts and still work.
@@ -26,13 +27,16 @@ NAMES = (
     *("B2_KEY_ID", "B2_APP_KEY", "B2_ENDPOINT", "B2_BUCKET", "B2_REGION", "B2_PREFIX", "B2_LIST_MODE"),
     *("B2_LIST_WORKERS", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CF_API_TOKEN", "CF_ACCOUNT_ID"),
     *("D1_DATABASE_NAME", "D1_DATABASE_ID", "CLOUDFLARE_API_BASE_URL", "SNAPSHOT_URI", "MAX_NEW_PER_RUN"),
-    *("ROWS_PER_PUBLISH", "DRY_RUN", "VERBOSE", "B2D1_SECRET_ID"),
+    *("ROWS_PER_PUBLISH", "DRY_RUN", "VERBOSE", "B2D1_SECRET_ID", "B2_NATIVE_URL"),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class B2Settings:
-    """Where the bucket is, and who asks."""
+    """Where the bucket is, and who asks.
+
+    `native_url` is where B2's own API is; None at another S3 host, whose key is none of Backblaze's business.
+    """
 
     key_id: Secret
     app_key: Secret
@@ -42,6 +46,7 @@ class B2Settings:
     prefix: str = ""
     list_mode: ListMode = "objects"
     list_workers: int | None = None
+    native_url: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +145,12 @@ def _b2_settings(read: _Reader) -> B2Settings:
     app_key = read.required("B2_APP_KEY", values.credential)
     endpoint = read.required("B2_ENDPOINT", values.b2_endpoint)
     region = read.optional("B2_REGION", values.region)
+    at_backblaze = values.B2_HOST.fullmatch(urllib.parse.urlsplit(endpoint or "").hostname or "")
     if endpoint and not region and not read.env.get("B2_REGION"):
-        derived = values.B2_HOST.fullmatch(urllib.parse.urlsplit(endpoint).hostname or "")
-        if derived is None:
+        if at_backblaze is None:
             read.problems.append("B2_REGION is not set, and B2_ENDPOINT is not s3.<region>.backblazeb2.com")
         else:
-            region = derived[1]
+            region = at_backblaze[1]
     return B2Settings(
         key_id,
         app_key,
@@ -155,6 +160,8 @@ def _b2_settings(read: _Reader) -> B2Settings:
         prefix=read.optional("B2_PREFIX", values.prefix) or "",
         list_mode=read.optional("B2_LIST_MODE", values.list_mode) or "objects",
         list_workers=read.optional("B2_LIST_WORKERS", values.whole_number(1, 64)),
+        native_url=read.optional("B2_NATIVE_URL", values.host_url)
+        or (DEFAULT_NATIVE_URL if at_backblaze else None),
     )
 
 

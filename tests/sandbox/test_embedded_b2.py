@@ -1,5 +1,7 @@
 """The embedded B2 behaves as B2 is documented and known to, towards a real boto3."""
 
+import datetime as dt
+import email.utils
 import hashlib
 import re
 import struct
@@ -20,6 +22,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from sandbox.b2 import EmbeddedB2
+from sandbox.native import KeyScope
 from sandbox.sample import hidden_objects, sample_objects
 
 VERSION_ID = re.compile(r"4_z[0-9a-f]{24}_f[0-9a-f]{16}_d\d{8}_m\d{6}_c\d{3}_v\d{7}_t\d{4}_u0\d{13}")
@@ -479,6 +482,96 @@ class TestRequests:
                 "B2_ENDPOINT": b2.url,
                 "B2_BUCKET": "other",
                 "B2_REGION": "eu-central-003",
+                "B2_NATIVE_URL": b2.url,
             }
             assert re.fullmatch(r"http://127\.0\.0\.1:\d+", b2.url)
             assert keys(b2) == []
+
+
+def authorized(b2: EmbeddedB2, **changes: str) -> tuple[int, dict[str, Any]]:
+    settings = b2.settings() | changes
+    credentials = (settings["B2_KEY_ID"], settings["B2_APP_KEY"])
+    answer = requests.get(f"{b2.url}/b2api/v4/b2_authorize_account", auth=credentials, timeout=10)
+    return answer.status_code, answer.json()
+
+
+class TestKey:
+    """What B2's own API says of the key, and what S3 makes of it."""
+
+    def test_a_key_is_described_as_in_version_4(self, empty: EmbeddedB2) -> None:
+        """Capabilities and restrictions stand together under `allowed`, the S3 endpoint beside them."""
+        status, answer = authorized(empty)
+
+        storage = answer["apiInfo"]["storageApi"]
+        assert (status, answer["applicationKeyExpirationTimestamp"]) == (200, None)
+        assert storage["s3ApiUrl"] == empty.url
+        assert storage["allowed"] == {
+            "buckets": [{"id": f"{1:024x}", "name": "b2d1-sandbox"}],
+            "capabilities": ["listBuckets", "listFiles"],
+            "namePrefix": None,
+        }
+
+    def test_a_key_without_restrictions_says_null(self, empty: EmbeddedB2) -> None:
+        """No bucket, no prefix: null, as B2 has it; a moment of expiry is in milliseconds."""
+        expires = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+        empty.scope = KeyScope(expires=expires, s3_url="https://s3.us-west-004.backblazeb2.com")
+
+        _, answer = authorized(empty)
+
+        storage = answer["apiInfo"]["storageApi"]
+        assert (storage["allowed"]["buckets"], storage["allowed"]["namePrefix"]) == (None, None)
+        assert storage["s3ApiUrl"] == "https://s3.us-west-004.backblazeb2.com"
+        assert answer["applicationKeyExpirationTimestamp"] == expires.timestamp() * 1000
+
+    @pytest.mark.parametrize("name", ["B2_KEY_ID", "B2_APP_KEY"])
+    def test_another_key_is_not_let_in(self, empty: EmbeddedB2, name: str) -> None:
+        """A wrong key id or secret is 401 with B2's own code."""
+        refused = {"code": "bad_auth_token", "message": "", "status": 401}
+
+        assert authorized(empty, **{name: "wrong"}) == (401, refused)
+
+    def test_a_request_without_a_key_is_refused(self, empty: EmbeddedB2) -> None:
+        """The key must be there, as HTTP's basic authentication."""
+        answer = requests.get(f"{empty.url}/b2api/v4/b2_authorize_account", timeout=10)
+
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+    @pytest.mark.parametrize(
+        ("scope", "refused"),
+        [
+            pytest.param(KeyScope(), None, id="every bucket"),
+            pytest.param(KeyScope(buckets=("b2d1-sandbox", "other")), None, id="this one and another"),
+            pytest.param(KeyScope(prefix="photos/"), None, id="its prefix"),
+            pytest.param(KeyScope(prefix="photos/1930/"), "AccessDenied", id="another prefix"),
+            pytest.param(KeyScope(buckets=("other",)), "AccessDenied", id="another bucket"),
+            pytest.param(KeyScope(capabilities=("listBuckets",)), "AccessDenied", id="no listFiles"),
+            pytest.param(
+                KeyScope(expires=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)), "InvalidAccessKeyId", id="expired"
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("operation", ["list_objects_v2", "list_object_versions"])
+    def test_s3_lists_what_the_key_may(
+        self, empty: EmbeddedB2, operation: str, scope: KeyScope, refused: str | None
+    ) -> None:
+        """A listing beyond the key's capabilities, bucket, prefix or time is refused."""
+        empty.scope = scope
+        call = getattr(client(empty), operation)
+
+        if refused is None:
+            call(Bucket="b2d1-sandbox", Prefix="photos/1")
+        else:
+            status, code, _ = error_of(call, Bucket="b2d1-sandbox", Prefix="photos/1")
+            assert (status, code) == (403, refused)
+
+    @pytest.mark.parametrize("ahead", [dt.timedelta(minutes=16), dt.timedelta(minutes=-16)])
+    def test_a_clock_too_far_off_is_refused(self, empty: EmbeddedB2, ahead: dt.timedelta) -> None:
+        """S3 takes no signature more than 15 minutes away, and each answer tells the server's time."""
+        empty.ahead = ahead
+        told = requests.get(f"{empty.url}/b2api/v4/b2_authorize_account", timeout=10).headers["Date"]
+
+        status, code, _ = error_of(client(empty).list_objects_v2, Bucket="b2d1-sandbox")
+
+        assert (status, code) == (403, "RequestTimeTooSkewed")
+        off = email.utils.parsedate_to_datetime(told).replace(tzinfo=dt.UTC) - dt.datetime.now(dt.UTC)
+        assert abs(off - ahead) < dt.timedelta(minutes=1)

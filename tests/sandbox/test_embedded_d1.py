@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 
+from sandbox.account import TokenScope
 from sandbox.d1 import EmbeddedD1
 
 DATABASE_ID = "b2d15a4d-b0c5-4d1f-8a70-6c8e6f1d2a39"
@@ -586,6 +587,49 @@ class TestAccess:
         api.account = f"{api.d1.url}/accounts/{'0' * 32}/d1/database"
         message = "The given account is not valid or is not authorized to access this service"
         assert refusal(*api.get()) == (403, 7403, message)
+
+    @pytest.mark.parametrize(
+        ("scope", "user", "account"),
+        [
+            pytest.param(TokenScope(), "active", 1000, id="a user's"),
+            pytest.param(TokenScope(owner="account"), 1000, "active", id="an account's"),
+            pytest.param(TokenScope(status="disabled"), "disabled", 1000, id="disabled"),
+        ],
+    )
+    def test_a_token_is_known_where_it_was_made(
+        self, api: Api, scope: TokenScope, user: str | int, account: str | int
+    ) -> None:
+        """A user's token is verified at the user, an account's at the account; elsewhere it is 1000."""
+        api.d1.scope = scope
+        found: list[object] = []
+        for owner in ("user", api.account.removesuffix("/d1/database").partition("/client/v4/")[2]):
+            url = f"{api.d1.url}/{owner}/tokens/verify"
+            answer = requests.get(url, headers=api.headers, timeout=10).json()
+            found.append(answer["result"]["status"] if answer["success"] else answer["errors"][0]["code"])
+
+        assert found == [user, account]
+
+    def test_a_token_tells_when_it_expires(self, api: Api) -> None:
+        """The moment stands in the answer where there is one."""
+        api.d1.scope = TokenScope(expires_on="2100-01-01T00:00:00Z")
+
+        answer = requests.get(f"{api.d1.url}/user/tokens/verify", headers=api.headers, timeout=10).json()
+
+        assert answer["result"]["expires_on"] == "2100-01-01T00:00:00Z"
+
+    def test_an_unknown_token_is_not_verified(self, api: Api) -> None:
+        """Another token is 1000 there, not 10000."""
+        headers = {"Authorization": "Bearer wrong"}
+        answer = requests.get(f"{api.d1.url}/user/tokens/verify", headers=headers, timeout=10)
+
+        assert refusal(answer.status_code, answer.json()) == (401, 1000, "Invalid API Token")
+
+    @pytest.mark.parametrize("scope", [TokenScope(permits_d1=False), TokenScope(status="expired")])
+    def test_a_token_without_d1_is_refused(self, api: Api, scope: TokenScope) -> None:
+        """A token that may not use D1, or no more, is 10000."""
+        api.d1.scope = scope
+
+        assert refusal(*api.get()) == (401, 10000, "Authentication error")
 
     @pytest.mark.parametrize("action", ["", "/time_travel/bookmark"])
     def test_an_unknown_database_is_not_found(self, api: Api, action: str) -> None:
