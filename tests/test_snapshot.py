@@ -383,7 +383,7 @@ def test_b2s_key_is_never_shown_to_s3(
 
     assert str(error) == "keeping the snapshot at s3://snapshots/inventory.json: Unable to locate credentials"
     assert (
-        error.hint == "AWS credentials and a region come from this user's or this role's own configuration."
+        error.hint == "Give this user, or this role, AWS credentials and a region: AWS_* variables or ~/.aws."
     )
     assert s3.requests == []
 

@@ -101,8 +101,8 @@ def _copy(document: Path, target: IO[bytes], *, zipped: bool) -> None:
 
 def _keep_in_s3(document: Path, sha256: str, uri: str, retrying: Retrying) -> bool:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    client = _call(lambda: _client(retrying.deadline), retrying)
-    head = _call(lambda: client.head_object(Bucket=bucket, Key=key), retrying, absent={403, 404})
+    client = s3_call(lambda: s3_client(retrying.deadline), retrying)
+    head = s3_call(lambda: client.head_object(Bucket=bucket, Key=key), retrying, absent={403, 404})
     if head and head["Metadata"].get(DIGEST_NAME) == sha256:
         return False
     with tempfile.TemporaryFile(dir=document.parent) as body:
@@ -121,11 +121,12 @@ def _keep_in_s3(document: Path, sha256: str, uri: str, retrying: Retrying) -> bo
                 hint = "Does something on the way to S3 answer in its place?"
                 raise SnapshotError("the answer is not S3's", hint=hint, retry=Retry.SOON)
 
-        _call(put, retrying)
+        s3_call(put, retrying)
     return True
 
 
-def _client(deadline: Deadline) -> Any:
+def s3_client(deadline: Deadline) -> Any:
+    """Make a client of AWS's S3, with the credentials and the region of whoever runs this."""
     config = Config(
         retries={"total_max_attempts": 1},
         connect_timeout=deadline.timeout(CONNECT_TIMEOUT),
@@ -134,7 +135,7 @@ def _client(deadline: Deadline) -> Any:
     return boto3.session.Session().client("s3", config=config)
 
 
-def _call(request: Callable[[], Any], retrying: Retrying, absent: Iterable[int] = ()) -> Any:
+def s3_call(request: Callable[[], Any], retrying: Retrying, absent: Iterable[int] = ()) -> Any:
     """Make a request of S3, again where that may help; None where its status says that nothing is there.
 
     Without s3:ListBucket, S3 answers 403 for what is absent.
@@ -162,7 +163,7 @@ def _call(request: Callable[[], Any], retrying: Retrying, absent: Iterable[int] 
         except (BotoCoreError, ValueError) as failure:  # ValueError: an endpoint that is none
             raise SnapshotError(
                 str(failure),
-                hint="AWS credentials and a region come from this user's or this role's own configuration.",
+                hint="Give this user, or this role, AWS credentials and a region: AWS_* variables or ~/.aws.",
             ) from failure
 
     return retrying.call(attempt)
