@@ -110,7 +110,7 @@ class EmbeddedB2:
         return response(environ, start_response)
 
     def _refusal(self, operation: str, request: Request, now: dt.datetime) -> Response | None:
-        if self.scope.has_expired(now):
+        if self.scope.is_master or self.scope.has_expired(now):
             return error(403, "InvalidAccessKeyId", "Malformed Access Key Id")
         if refused := refusal(request, self._credentials, now):
             return refused

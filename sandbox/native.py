@@ -18,7 +18,7 @@ class KeyScope:
     """What Backblaze's page *Application Keys* sets for a key.
 
     `buckets` are names and `prefix` is the beginning of keys; None restricts nothing. `s3_url` is where the
-    account's buckets are, None for this server.
+    account's buckets are, None for this server. A master key has the account's id, and is none for S3.
     """
 
     capabilities: tuple[str, ...] = ("listBuckets", "listFiles")
@@ -26,6 +26,7 @@ class KeyScope:
     prefix: str | None = None
     expires: dt.datetime | None = None
     s3_url: str | None = None
+    is_master: bool = False
 
     def has_expired(self, now: dt.datetime) -> bool:
         return self.expires is not None and self.expires <= now
@@ -63,7 +64,7 @@ def authorize(request: Request, key_id: str, app_key: str, scope: KeyScope, now:
     return _json(
         200,
         {
-            "accountId": ACCOUNT,
+            "accountId": key_id if scope.is_master else ACCOUNT,
             "apiInfo": {"storageApi": storage},
             "applicationKeyExpirationTimestamp": expires,
             "authorizationToken": "4_sandboxTokenThatNobodyAsksFor",

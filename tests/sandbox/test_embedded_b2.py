@@ -545,6 +545,7 @@ class TestKey:
             pytest.param(KeyScope(prefix="photos/1930/"), "AccessDenied", id="another prefix"),
             pytest.param(KeyScope(buckets=("other",)), "AccessDenied", id="another bucket"),
             pytest.param(KeyScope(capabilities=("listBuckets",)), "AccessDenied", id="no listFiles"),
+            pytest.param(KeyScope(is_master=True), "InvalidAccessKeyId", id="master key"),
             pytest.param(
                 KeyScope(expires=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)), "InvalidAccessKeyId", id="expired"
             ),
