@@ -12,8 +12,17 @@ ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements" / "lambda.txt"
 # `make` fetches them, so that building asks nobody.
 WHEELS = ROOT / ".venv" / "wheels"
-# These need click and rich, which a function has no use for.
-LEFT_OUT = {"cli.py", "command.py", "terminal.py"}
+# The commands, which need click and rich; and the doctor, whom only a person asks.
+LEFT_OUT = (
+    "cli.py",
+    "command.py",
+    "terminal.py",
+    "doctor",
+    "checks_",
+    "finding.py",
+    "indexes.py",
+    "b2_native.py",
+)
 # Of the descriptions of all AWS services, those that a run speaks to.
 SERVICES = {"s3", "secretsmanager"}
 # Lambda's own unzipping sets no times, and neither may ours show: 1980 is the first year a zip knows.
@@ -32,7 +41,7 @@ def gather(folder: Path) -> None:
     _install_wheels(folder)
     for package in ("b2d1", "handler"):
         for source in sorted((ROOT / "src" / package).glob("*.py")):
-            if source.name not in LEFT_OUT:
+            if not source.name.startswith(LEFT_OUT):
                 target = folder / package / source.name
                 target.parent.mkdir(exist_ok=True)
                 shutil.copyfile(source, target)

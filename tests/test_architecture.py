@@ -17,7 +17,7 @@ from b2d1.settings import NAMES
 
 MODULES = sorted(module.name for module in pkgutil.iter_modules(b2d1.__path__, "b2d1."))
 # The runner and what it shows a person; all others are the core.
-RUNNER = {"b2d1.cli", "b2d1.command", "b2d1.terminal"}
+RUNNER = {"b2d1.cli", "b2d1.command", "b2d1.terminal", "b2d1.doctor_view"}
 CORE = [name for name in MODULES if name not in RUNNER]
 
 

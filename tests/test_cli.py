@@ -27,7 +27,7 @@ from sandbox.d1 import EmbeddedD1
 
 Run = Callable[..., Result]
 
-COMMANDS = ["diff", "ingest", "inventory", "migrate", "sync"]
+COMMANDS = ["diff", "doctor", "ingest", "inventory", "migrate", "sync"]
 PROGRAM = str(Path(sysconfig.get_path("scripts")) / "b2d1")
 KEYS = [
     "photos/a.jpg",

@@ -26,6 +26,9 @@ from b2d1.command import (
 )
 from b2d1.d1 import Database
 from b2d1.diff import changes
+from b2d1.doctor import DEFAULT_STACK, examine, exit_code
+from b2d1.doctor_view import as_json as findings_as_json
+from b2d1.doctor_view import show
 from b2d1.errors import B2D1Error, UsageError
 from b2d1.inventory import InventoryWriter
 from b2d1.inventory_reader import InventoryFile, InventoryListing
@@ -131,6 +134,29 @@ def migrate(*, dry_run: bool) -> None:
     if not due:
         comment = "-- " if dry_run or settings.dry_run else ""
         stdout.line(f"{comment}nothing to do: every migration is applied")
+
+
+@main.command()
+@click.option(
+    "--stack",
+    metavar="NAME",
+    default=DEFAULT_STACK,
+    show_default=True,
+    help="Look at the schedule of this CloudFormation stack.",
+)
+@json_option
+@verbose_option
+@click.pass_context
+def doctor(ctx: click.Context, *, stack: str, as_json: bool) -> None:
+    """Check everything that a run needs, and say what mends it.
+
+    Each check is one line: ok, warn, fail or not checked. The exit code is the first failure's.
+    """
+    lines = examine(os.environ, stack)
+    found = list(lines) if as_json else show(lines, stdout)
+    if as_json:
+        stdout.line(findings_as_json(found, exit_code(found)))
+    ctx.exit(exit_code(found))
 
 
 @main.command()

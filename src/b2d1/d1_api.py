@@ -25,10 +25,14 @@ MAX_ANSWER_BYTES = 16_000_000
 
 
 class Api:
-    """The D1 part of one Cloudflare account; `requests` counts every request made."""
+    """The D1 part of one Cloudflare account; `requests` counts every request made.
 
-    def __init__(self, settings: D1Settings, deadline: Deadline) -> None:
+    `part` names another part of Cloudflare's API, by its path.
+    """
+
+    def __init__(self, settings: D1Settings, deadline: Deadline, part: str | None = None) -> None:
         self.requests = 0
+        self._part = part or f"/accounts/{settings.account_id}/d1/database"
         self._settings = settings
         self._deadline = deadline
         self._session = requests.Session()
@@ -45,13 +49,13 @@ class Api:
         body: dict[str, Any] | None = None,
         deadline: Deadline | None = None,
     ) -> Any:
-        """Make one request below `…/d1/database`; return the `result` of a success, else raise D1Error.
+        """Make one request below the part; return the `result` of a success, else raise D1Error.
 
         `deadline` is an earlier one than the run's.
         """
         deadline = deadline or self._deadline
         settings, self.requests = self._settings, self.requests + 1
-        url = f"{settings.api_base_url}/accounts/{settings.account_id}/d1/database{path}"
+        url = f"{settings.api_base_url}{self._part}{path}"
         began = deadline.clock()
         try:
             status, headers, content = self._exchange(method, url, body, doing, deadline)

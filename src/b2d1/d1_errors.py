@@ -49,7 +49,7 @@ HINTS_BY_MESSAGE = (
 )
 HINTS_BY_CODE = {
     7403: "CLOUDFLARE_ACCOUNT_ID is not an account that this token may use.",
-    7404: "No database has this D1_DATABASE_ID in this account: `wrangler d1 list` shows them.",
+    7404: "Compare D1_DATABASE_ID: `wrangler d1 list` shows those of this account.",
     7003: "The address is unknown to Cloudflare: compare CLOUDFLARE_ACCOUNT_ID and CLOUDFLARE_API_BASE_URL.",
 }
 TOKEN_HINT = "CLOUDFLARE_API_TOKEN must be a valid token with the permission Account, D1, Edit."  # noqa: S105

@@ -1,0 +1,73 @@
+"""The bucket: one page of it listed, and looked at for what a listing takes for granted."""
+
+from b2d1.b2 import Bucket, Page
+from b2d1.checks_settings import SETTINGS
+from b2d1.errors import B2Error
+from b2d1.finding import Check, Found, counted, fail, failed, not_checked, ok, warn
+from b2d1.media import ListMode, MediaObject
+from b2d1.report import left_out
+from b2d1.retry import Retrying
+from b2d1.settings import B2Settings
+
+BUCKET = "B2 bucket"
+NO_S3 = "This host does not list as S3 does: compare B2_ENDPOINT."
+USUAL_ID = {"objects": "quoted ETag", "versions": "VersionId of B2's form, 4_z…"}
+
+
+class BucketChecks:
+    """Two checks on one request; after them `page` is the bucket's first page, or None."""
+
+    def __init__(self, settings: B2Settings | None, retrying: Retrying) -> None:
+        self.page: Page | None = None
+        self._settings = settings
+        self._retrying = retrying
+
+    def checks(self) -> list[Check]:
+        """List the checks, in their order."""
+        given = () if self._settings else (SETTINGS,)
+        return [Check(BUCKET, self._listed, given), Check("B2 listing", self._as_assumed, (BUCKET,))]
+
+    def _listed(self) -> Found:
+        if (settings := self._settings) is None:
+            return not_checked(f"it needs {SETTINGS}")
+        self.page = page = Bucket(settings, self._retrying).page({})
+        place = settings.bucket + (f", keys that begin with {settings.prefix!r}" if settings.prefix else "")
+        count = len(page.objects) + len(page.unidentified)
+        if not count and page.next is None:
+            return warn(
+                f"{place}: there is no object",
+                "Compare B2_BUCKET and B2_PREFIX; a prefix is taken literally and begins without a slash.",
+            )
+        return ok(
+            f"{place}: {counted(count, 'object')} on the first page{', and more follow' if page.next else ''}"
+        )
+
+    def _as_assumed(self) -> Found:
+        settings, page = self._settings, self.page
+        if settings is None or page is None:
+            return not_checked(f"it needs {BUCKET}")
+        if error := left_out(len(page.unidentified), settings.bucket):
+            return failed(error)
+        keys = [media.key for media in page.objects]
+        if not all(key.startswith(settings.prefix) for key in keys):
+            return fail(B2Error.exit_code, "keys do not begin with B2_PREFIX", NO_S3)
+        if sorted(set(keys)) == keys:
+            order = "keys stand in the order of their bytes"
+        elif sorted(set(keys), key=lambda key: key.encode("utf-16-be")) == keys:
+            order = "keys stand in UTF-16 order"
+        else:
+            return fail(B2Error.exit_code, "keys stand in no order, or twice", NO_S3)
+        usual = USUAL_ID[settings.list_mode]
+        if odd := [media for media in page.objects if not _has_usual_id(media, settings.list_mode)]:
+            share = f"{len(odd):,} of {counted(len(keys), 'object')}"
+            return warn(
+                f"{share} without a {usual}: {odd[0].key!r} has {odd[0].file_id}",
+                "Fill a table from this host alone: at another one its objects would get a second media_uid.",
+            )
+        return ok(f"{order}, each with a {usual}" if keys else "no object to look at")
+
+
+def _has_usual_id(media: MediaObject, mode: ListMode) -> bool:
+    if mode == "versions":
+        return media.file_id.startswith("4_z")
+    return len(media.file_id) > 2 and media.file_id[0] == media.file_id[-1] == '"'

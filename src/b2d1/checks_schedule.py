@@ -1,0 +1,47 @@
+"""Whether the stack's daily rule is on: EventBridge is asked, where AWS credentials allow."""
+
+import boto3.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from b2d1.finding import Check, Found, not_checked, ok, warn
+
+SCHEDULE = "schedule"
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 10.0
+# As CloudFormation names the rule of template.yaml: the stack, SAM's name for it, and some letters.
+RULE = "SyncFunctionDaily"
+TURN_ON = "Turn it on: .venv/sam/bin/sam deploy --parameter-overrides ScheduleState=ENABLED"
+
+
+def schedule_check(stack: str) -> Check:
+    """Make the check of the rule of a stack."""
+    return Check(SCHEDULE, lambda: _look(stack))
+
+
+def _look(stack: str) -> Found:
+    try:
+        session = boto3.session.Session()
+        # An instance's own role is not asked for: where there is none, that alone takes seconds.
+        session._session.get_component("credential_provider").remove("iam-role")  # noqa: SLF001
+        if session.get_credentials() is None:
+            return not_checked(
+                "there are no AWS credentials here; a schedule at GitHub is on its page Actions"
+            )
+        if session.region_name is None:
+            return not_checked("AWS credentials are here, but no region: set AWS_REGION to the stack's")
+        config = Config(
+            retries={"total_max_attempts": 2}, connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT
+        )
+        client = session.client("events", config=config)
+        rules = client.list_rules(NamePrefix=f"{stack}-{RULE}")["Rules"]
+    except ClientError as failure:
+        code = failure.response.get("Error", {}).get("Code")
+        return not_checked(f"EventBridge answered {code}; these AWS credentials need events:ListRules")
+    except (BotoCoreError, ValueError) as failure:
+        return not_checked(f"EventBridge could not be asked: {failure}")
+    if not rules:
+        return not_checked(f"no stack {stack} with a rule in {session.region_name}: --stack names another")
+    rule = rules[0]
+    found = f"{rule['Name']} in {session.region_name} is {rule['State']}, {rule.get('ScheduleExpression')}"
+    return ok(found) if rule["State"] == "ENABLED" else warn(found, TURN_ON)

@@ -1,0 +1,62 @@
+"""Examine everything that a run needs, one line for each check, whatever the others say.
+
+Nothing is written to B2 or to D1; `checks_snapshot` tells how the snapshot's place is tried.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from b2d1.checks_bucket import BucketChecks
+from b2d1.checks_d1 import D1Checks
+from b2d1.checks_key import KeyChecks
+from b2d1.checks_rows import RowChecks
+from b2d1.checks_schedule import schedule_check
+from b2d1.checks_settings import settings_check, sound_parts
+from b2d1.checks_snapshot import snapshot_check
+from b2d1.checks_table import TableChecks
+from b2d1.finding import Check, Line, Status, run
+from b2d1.retry import Retrying
+
+# Whoever waits for the answer sits before it: a service that does not answer soon is what is to be told.
+ATTEMPTS = 2
+DEFAULT_STACK = "b2d1"
+
+
+def _utc() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def examine(
+    env: Mapping[str, str],
+    stack: str = DEFAULT_STACK,
+    retrying: Retrying | None = None,
+    now: Callable[[], dt.datetime] = _utc,
+) -> Iterator[Line]:
+    """Make every check, in an order in which causes come before their consequences.
+
+    `stack` names the CloudFormation stack whose schedule is looked at.
+    """
+    return run(_checks(env, stack, retrying or Retrying(attempts=ATTEMPTS), now))
+
+
+def _checks(
+    env: Mapping[str, str], stack: str, retrying: Retrying, now: Callable[[], dt.datetime]
+) -> list[Check]:
+    sound = sound_parts(env)
+    bucket = BucketChecks(sound.b2, retrying)
+    d1 = D1Checks(sound.d1, retrying, now)
+    return [
+        settings_check(env),
+        *KeyChecks(sound, retrying, now).checks(),
+        *bucket.checks(),
+        *d1.checks(),
+        *TableChecks(d1).checks(),
+        *RowChecks(d1, bucket, sound.b2.list_mode if sound.b2 else None, now).checks(),
+        snapshot_check(sound, retrying),
+        schedule_check(stack),
+    ]
+
+
+def exit_code(lines: Iterable[Line]) -> int:
+    """Return the first failure's exit code, 0 where nothing failed."""
+    return next((line.exit_code for line in lines if line.status is Status.FAIL), 0)

@@ -1,0 +1,66 @@
+"""What a person or a program sees of an examination: a table, plain lines, or JSON."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from b2d1.finding import Line, Status
+from b2d1.terminal import Stdout, one_line, stderr
+
+STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red", Status.NOT_CHECKED: "dim"}
+# As wide as the longest of each.
+STATUS_WIDTH, CHECK_WIDTH = 11, 21
+INDENT = " " * (STATUS_WIDTH + 2)
+
+
+def show(lines: Iterable[Line], stdout: Stdout) -> list[Line]:
+    """Print a table on a terminal, otherwise each line as soon as it is there; return them."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        return _show_table(lines)
+    shown = []
+    for line in lines:
+        shown.append(line)
+        stdout.line(as_text(line))
+    return shown
+
+
+def as_text(line: Line) -> str:
+    """Write a line, and below it, indented, what mends it."""
+    text = f"{line.status:<{STATUS_WIDTH}}  {line.check:<{CHECK_WIDTH}}  {_told(line)}"
+    if line.fix:
+        text += "\n" + "\n".join(INDENT + each for each in f"fix: {line.fix}".splitlines())
+    return text
+
+
+def as_json(lines: list[Line], exit_code: int) -> str:
+    """Write all lines as one of JSON."""
+    return json.dumps(
+        {"exit_code": exit_code, "checks": [line._asdict() for line in lines]}, ensure_ascii=False
+    )
+
+
+def _told(line: Line) -> str:
+    # What a vendor said stands here too: it must neither leave its line nor do anything to a terminal.
+    return one_line(line.found)
+
+
+def _show_table(lines: Iterable[Line]) -> list[Line]:
+    shown = []
+    with stderr.status("examining") as status:
+        for line in lines:
+            shown.append(line)
+            status.update(f"examining: {len(shown)} done")
+    table = Table("", "check", "found, and what mends it", box=box.SIMPLE_HEAD, header_style="dim")
+    for line in shown:
+        found = Text(_told(line))
+        if line.fix:
+            found.append(f"\n{line.fix}", style="italic")
+        table.add_row(Text(line.status, style=STYLES[line.status]), line.check, found)
+    Console(file=sys.stdout, width=shutil.get_terminal_size().columns).print(table)
+    return shown
