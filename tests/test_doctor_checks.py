@@ -300,7 +300,8 @@ def test_an_object_is_late_after_26_hours(stack: Stack, hours: int, status: Stat
     stack.b2.put("photos/a.jpg", b"a")
     stack.sync()
     stack.b2.put("photos/b.jpg", b"b")
-    (uploaded,) = [media.last_modified for page in stack.listing() for media in page if "b.jpg" in media.key]
+    objects = [media for batch in stack.listing().batches() for media in batch.objects]
+    (uploaded,) = [media.last_modified for media in objects if "b.jpg" in media.key]
     now = dt.datetime.fromisoformat(uploaded) + dt.timedelta(hours=hours)
 
     line = rows_of(stack, now=now)["bucket and table"]
