@@ -95,7 +95,10 @@ def b2() -> Iterator[EmbeddedB2]:
 
 
 # What these modules state of D1 holds on Cloudflare's own engine too: each of their tests runs on both.
-ON_BOTH_ENGINES = {"test_doctor_d1", "test_guards", "test_media_assets", "test_migrations", "test_sync"}
+ON_BOTH_ENGINES = {
+    *("test_doctor_d1", "test_guards", "test_media_assets", "test_migrations", "test_stored_rows"),
+    *("test_sync", "test_verify"),
+}
 # More than there are tests on the engine; each of them takes one, and none is used twice.
 EMPTY_DATABASES = 1500
 

@@ -27,7 +27,7 @@ from sandbox.d1 import EmbeddedD1
 
 Run = Callable[..., Result]
 
-COMMANDS = ["diff", "doctor", "ingest", "inventory", "migrate", "sync"]
+COMMANDS = ["diff", "doctor", "ingest", "inventory", "migrate", "sync", "verify"]
 PROGRAM = str(Path(sysconfig.get_path("scripts")) / "b2d1")
 KEYS = [
     "photos/a.jpg",
@@ -72,7 +72,10 @@ def test_the_runner_shows_its_commands(b2d1: Run) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert sorted(main.commands) == [line.split()[0] for line in commands] == COMMANDS
     assert all(re.fullmatch(r"  [a-z]+ +[A-Z][^.]+\.", line) for line in commands)
-    assert "Exit codes: 0 done; 1 unexpected; 2 settings, usage or input; 3 B2; 4 D1; 5 a" in result.stdout
+    assert (
+        "Exit codes: 0 done; 1 unexpected; 2 settings, usage or input; 3 B2; 4 D1; 5 a guard refused; "
+        "6 verify found a difference."
+    ) in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
@@ -654,12 +657,14 @@ def test_a_listing_that_breaks_off_is_never_a_shorter_one(
     assert "]}" not in result.stdout
 
 
-@pytest.mark.parametrize("command", ["inventory", "sync"])
+@pytest.mark.parametrize("command", ["inventory", "sync", "verify"])
 def test_an_object_without_identity_is_left_out_and_told(
     b2d1: Run, scripted: Stack, httpserver: HTTPServer, command: str
 ) -> None:
     """The others go in and the output is whole, and the run ends with exit 3 and the object's name."""
     httpserver.expect_request("/pictures").respond_with_response(page("a", "bare", "c"))
+    if command == "verify":
+        b2d1("sync", env=scripted.env)
 
     result = b2d1(command, env=scripted.env)
 

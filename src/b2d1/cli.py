@@ -37,8 +37,10 @@ from b2d1.report import left_out
 from b2d1.retry import Retrying
 from b2d1.run_folder import run_folder
 from b2d1.settings import B2Settings, D1Settings, Settings
-from b2d1.sync import Job, Source, sync
-from b2d1.terminal import RunProgress, Stdout, log_to_stderr, one_line, summary
+from b2d1.source import Source
+from b2d1.sync import Job, sync
+from b2d1.terminal import RunProgress, Stdout, findings, log_to_stderr, one_line, summary
+from b2d1.verify import verify
 
 stdout = Stdout()
 
@@ -46,7 +48,8 @@ stdout = Stdout()
 @click.group(
     cls=Runner,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 1 unexpected; 2 settings, usage or input; 3 B2; 4 D1; 5 a guard refused.",
+    epilog="Exit codes: 0 done; 1 unexpected; 2 settings, usage or input; 3 B2; 4 D1; 5 a guard refused; "
+    "6 verify found a difference.",
 )
 @click.version_option(__version__, prog_name="b2d1", message="%(prog)s %(version)s")
 def main() -> None:
@@ -114,6 +117,28 @@ def ingest(*, file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
     job = dataclasses.replace(Job.of(settings, dry_run=dry_run, adopt=adopt), snapshot_uri=None)
     with run_folder() as folder, _inventory(file, folder) as source:
         _sync(source, settings, job, as_json=as_json)
+
+
+@main.command("verify")
+@click.argument("file", type=FILE, required=False)
+@prefix_option
+@json_option
+@verbose_option
+def verify_command(*, file: str | None, prefix: str | None, as_json: bool) -> None:
+    """Hold the whole table against the bucket, or against the inventory in FILE.
+
+    Nothing is written. Exit 6 if an object has no row, or a row is corrupt or differs from its object; rows
+    of objects that left the bucket are only counted. FILE is as for ingest.
+    """
+    if file is None:
+        settings = _settings()
+        _verify(_listing(settings, prefix), settings, as_json=as_json)
+    elif prefix is not None:
+        raise click.UsageError("--prefix is for a bucket: an inventory has one of its own.")
+    else:
+        settings = _settings(b2=False)
+        with run_folder() as folder, _inventory(file, folder) as source:
+            _verify(source, settings, as_json=as_json)
 
 
 @main.command()
@@ -232,3 +257,12 @@ def _sync(source: Source, settings: Settings, job: Job, *, as_json: bool) -> Non
         raise
     if shortfall := report.shortfall():
         raise shortfall
+
+
+def _verify(source: Source, settings: Settings, *, as_json: bool) -> None:
+    with RunProgress() as progress:
+        database = Database(cast("D1Settings", settings.d1), Retrying())
+        report = verify(source, database, progress=progress.show, reading=progress.show_read)
+    stdout.line(report.as_json() if as_json else findings(report))
+    if verdict := report.verdict():
+        raise verdict

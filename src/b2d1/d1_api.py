@@ -90,7 +90,9 @@ class Api:
             while part := response.raw.read1(65536, decode_content=True):
                 content += part
                 if len(content) > MAX_ANSWER_BYTES:
-                    raise not_d1(doing)
+                    error = not_d1(doing)
+                    error.retry = Retry.SMALLER
+                    raise error
                 # A read time-out bounds the wait for the next byte only; this bounds the whole answer.
                 if deadline.clock() - began > within:
                     raise requests.Timeout("the answer takes too long")

@@ -9,6 +9,7 @@
     ├── B2Error              exit 3   the bucket could not be listed, wholly and for certain
     ├── D1Error              exit 4   the database refused, failed or is not as needed
     ├── GuardRefusal         exit 5   writing would harm the index
+    ├── IndexDiffers         exit 6   the index is not what the bucket is
     ├── SnapshotError        exit 1   the snapshot could not be kept
     └── OutOfTime            exit 1   the deadline came first
 
@@ -104,6 +105,12 @@ class GuardRefusal(B2D1Error):
     """Writing would harm the index, so nothing was written."""
 
     exit_code = 5
+
+
+class IndexDiffers(B2D1Error):
+    """The index was held against the bucket, and is not what it should be."""
+
+    exit_code = 6
 
 
 class SnapshotError(B2D1Error):

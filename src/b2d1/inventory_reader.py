@@ -3,10 +3,8 @@
 Also one of the original scripts, which has `objects` and nothing else.
 """
 
-import contextlib
 import gzip
 import itertools
-import sqlite3
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 from b2d1.errors import InventoryError
 from b2d1.json_stream import Bytes, JsonStream
 from b2d1.media import MAX_KEY_BYTES, Batch, ListMode, MediaObject, fault_in
+from b2d1.scratch import disk_faults, open_scratch
 
 BATCH = 1000
 GZIP_BEGINS = b"\x1f"  # as no JSON does
@@ -133,15 +132,6 @@ def _media(entry: Any, place: str) -> MediaObject:
 _numbers = itertools.count(1)
 
 
-@contextlib.contextmanager
-def _disk_faults() -> Iterator[None]:
-    """Let SQLite fail as any writing to a disk does, by OSError."""
-    try:
-        yield
-    except sqlite3.OperationalError as failure:
-        raise OSError(f"SQLite: {failure}") from failure
-
-
 class InventoryListing:
     """An inventory file's objects as a bucket would list them: in byte order of their keys, each once.
 
@@ -155,10 +145,9 @@ class InventoryListing:
 
     def __init__(self, file: InventoryFile, folder: Path) -> None:
         self._name = file.name
-        self._database = sqlite3.connect(folder / f"inventory-{next(_numbers)}.sqlite3")
+        self._database = open_scratch(folder / f"inventory-{next(_numbers)}.sqlite3")
         try:
-            with _disk_faults():
-                self._database.execute("PRAGMA journal_mode = OFF")
+            with disk_faults():
                 self._database.execute("CREATE TABLE object (key, size, last_modified, etag, file_id)")
                 self._database.executemany("INSERT INTO object VALUES (?, ?, ?, ?, ?)", file)
                 self._refuse_contradictions()
@@ -193,7 +182,7 @@ class InventoryListing:
             )
 
     def _sorted(self) -> Iterator[tuple[Any, ...]]:
-        with _disk_faults():
+        with disk_faults():
             # SQLite compares texts by their bytes.
             yield from self._database.execute("SELECT * FROM object ORDER BY key, file_id, last_modified")
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from b2d1.errors import B2Error
+from b2d1.errors import B2Error, IndexDiffers
 from b2d1.media import ListMode
 
 
@@ -70,6 +70,72 @@ class SyncReport:
     def shortfall(self) -> B2Error | None:
         """Return the error that a run ends with although all it could do is done, or None."""
         return left_out(self.unidentified, self.bucket)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A row or an object that was found: `rowid` is None where there is no row, `note` says what is wrong.
+
+    A value of the row is None where it is none that could be right.
+    """
+
+    rowid: int | None
+    b2_key: str | None
+    media_uid: str | None
+    note: str
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyReport:
+    """How the index and a listing differ.
+
+    Of the `rows` of the table each is one of these: `corrupt` by itself; `matching` an object of the listing,
+    or `different` from the one with its media_uid; `history`, an object's that is not listed; or `outside`
+    the prefix, so that nothing is known. `missing` counts the objects whose media_uid no row has. `samples`
+    holds some of each kind that an operator may look for.
+    """
+
+    started_at: str
+    duration_ms: int
+    bucket: str
+    prefix: str
+    list_mode: ListMode
+    key_order: str
+    database_name: str | None
+    database_id: str
+    discovered: int
+    unidentified: int
+    rows: int
+    matching: int
+    missing: int
+    different: int
+    corrupt: int
+    history: int
+    outside: int
+    list_requests: int
+    d1_requests: int
+    rows_read: int
+    rows_written: int
+    changed_db: bool
+    samples: dict[str, list[Sample]]
+
+    def as_json(self) -> str:
+        """Write the report as one line of JSON."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+
+    def verdict(self) -> IndexDiffers | B2Error | None:
+        """Return the error that a verification ends with, or None."""
+        found = {"missing": self.missing, "different": self.different, "corrupt": self.corrupt}
+        if not any(found.values()):
+            return left_out(self.unidentified, self.bucket)
+        if self.rows and not self.matching + self.different:
+            hint = "Not one row is of this listing: compare bucket, prefix, B2_LIST_MODE and database."
+        elif self.missing and not self.different + self.corrupt:
+            hint = "b2d1 sync inserts what is missing."
+        else:
+            hint = "docs/operations.md, 'Is my index right?', tells what each of them means, and what to do."
+        told = ", ".join(f"{count:,} {kind}" for kind, count in found.items() if count)
+        return IndexDiffers(f"the index differs from the listing: {told}", hint=hint)
 
 
 def left_out(unidentified: int, bucket: str) -> B2Error | None:

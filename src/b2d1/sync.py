@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from b2d1 import plan_sql, snapshot
 from b2d1.d1 import Database
@@ -16,7 +16,7 @@ from b2d1.errors import B2D1Error, D1Error
 from b2d1.forecast import free_plan
 from b2d1.guards import Guards
 from b2d1.inventory import InventoryWriter
-from b2d1.media import Batch, ListMode, MediaObject, media_uid
+from b2d1.media import ListMode, MediaObject, media_uid
 from b2d1.media_assets import UIDS_PER_REQUEST, MediaAssets
 from b2d1.plan import Plan
 from b2d1.report import SyncReport
@@ -24,30 +24,11 @@ from b2d1.retry import Retrying
 from b2d1.rounds import Rounds
 from b2d1.run_folder import run_folder
 from b2d1.settings import DEFAULT_ROWS_PER_PUBLISH, Settings
+from b2d1.source import Source
 from b2d1.staging import Staging
 from b2d1.written import Written
 
 logger = logging.getLogger(__name__)
-
-
-class Source(Protocol):
-    """Where the objects come from: a bucket's `Listing`, or an `InventoryListing`.
-
-    `batches` yields them as they come, and ends without an error only when they are proven to be all;
-    `known_keys` may be asked for keys that are likely to be among them.
-    """
-
-    bucket: str
-    prefix: str
-    list_mode: ListMode
-    discovered: int
-    unidentified: int
-
-    @property
-    def requests(self) -> int: ...
-    @property
-    def key_order(self) -> str: ...
-    def batches(self, known_keys: Callable[[], list[str]]) -> Generator[Batch]: ...
 
 
 def new_run_id() -> str:

@@ -11,7 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from b2d1.errors import B2D1Error
-from b2d1.report import SyncReport
+from b2d1.report import SyncReport, VerifyReport
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -45,6 +45,33 @@ def summary(report: SyncReport) -> str:
         lines.append(f"bookmark {report.bookmark} (before this run)")
     if kept := report.snapshot:
         lines.append(f"snapshot {one_line(kept.uri)} {'written' if kept.changed else 'unchanged'}")
+    return "\n".join(lines)
+
+
+def findings(report: VerifyReport) -> str:
+    """Tell what a verification found in a few lines, under the report's own names, with some samples."""
+    source = one_line(f"{report.bucket or 'inventory'}/{report.prefix}")
+    names = ("matching", "different", "corrupt", "history", "outside")
+    kinds = ", ".join(f"{name} {getattr(report, name)}" for name in names)
+    lines = [
+        f"{source} against {report.database_name or 'database'} {report.database_id}",
+        f"discovered {report.discovered}, missing {report.missing}",
+        f"rows {report.rows}, of which {kinds}",
+        f"list_requests {report.list_requests}, d1_requests {report.d1_requests}, {report.duration_ms} ms",
+        f"rows_read {report.rows_read}, rows_written {report.rows_written}",
+    ]
+    if report.unidentified:
+        lines.append(f"unidentified {report.unidentified}")
+    if report.key_order != "utf-8":
+        lines.append(f"key_order {report.key_order}")
+    for kind, samples in report.samples.items():
+        for sample in samples:
+            row = "" if sample.rowid is None else f" (rowid {sample.rowid})"
+            note = f": {one_line(sample.note)}" if sample.note else ""
+            key = "no key" if sample.b2_key is None else one_line(sample.b2_key)
+            lines.append(f"{kind:<9} {key}{row}{note}")
+        if more := getattr(report, kind) - len(samples):
+            lines.append(f"{kind:<9} and {more} more")
     return "\n".join(lines)
 
 
@@ -115,6 +142,10 @@ class RunProgress:
     def show_written(self, sent: int, due: int) -> None:
         """Show so many rows sent to D1 of those that are due."""
         self._bar.update(self._task, description=f"{sent:,} of {due:,} new rows sent")
+
+    def show_read(self, rows: int) -> None:
+        """Show so many rows of the table read."""
+        self._bar.update(self._task, description=f"{rows:,} rows read")
 
     def hide(self) -> None:
         """Take the bar away, for good: data follows, perhaps on the same terminal."""

@@ -1,0 +1,26 @@
+"""Where objects come from: a bucket's listing, or an inventory of one."""
+
+from collections.abc import Callable, Generator
+from typing import Protocol
+
+from b2d1.media import Batch, ListMode
+
+
+class Source(Protocol):
+    """Where the objects come from: a bucket's `Listing`, or an `InventoryListing`.
+
+    `batches` yields them as they come, and ends without an error only when they are proven to be all;
+    `known_keys` may be asked for keys that are likely to be among them.
+    """
+
+    bucket: str
+    prefix: str
+    list_mode: ListMode
+    discovered: int
+    unidentified: int
+
+    @property
+    def requests(self) -> int: ...
+    @property
+    def key_order(self) -> str: ...
+    def batches(self, known_keys: Callable[[], list[str]]) -> Generator[Batch]: ...
