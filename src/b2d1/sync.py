@@ -16,7 +16,7 @@ from b2d1.errors import B2D1Error, D1Error
 from b2d1.forecast import free_plan
 from b2d1.guards import Guards
 from b2d1.inventory import InventoryWriter
-from b2d1.media import ListMode, MediaObject, media_uid
+from b2d1.media import MediaObject, media_uid
 from b2d1.media_assets import UIDS_PER_REQUEST, MediaAssets
 from b2d1.plan import Plan
 from b2d1.report import SyncReport
