@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, cast
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from b2d1.b2_client import READ_TIMEOUT, Connections, b2_client
+from b2d1.b2_answer import READ_TIMEOUT, BoundedSession
+from b2d1.b2_client import b2_client
 from b2d1.b2_errors import interpret_b2_error, interpret_b2_silence
 from b2d1.b2_page import media_objects, url_decoded
 from b2d1.b2_xml import Rows, no_listing, root_name, split_page
@@ -62,14 +63,15 @@ class Bucket:
         self._throttle = Throttle(self.workers)
         self._halted = threading.Event()
         self._retrying = dataclasses.replace(retrying or Retrying(), halted=self._halted)
-        self._client = b2_client(settings, most_connections=self.workers)
-        self._connections = Connections(self._client)
+        self._client = b2_client(settings)
         operation = OPERATION[settings.list_mode]
         events = self._client.meta.events
         # The star puts our handler before botocore's own search for an error under HTTP 200, which would
         # otherwise parse the whole page first.
         events.register(f"before-parse.*.{operation}", self._take_rows)
         events.register(f"before-call.s3.{operation}", self._bound_request)
+        self._session = BoundedSession(self._retrying.deadline, self.workers)
+        events.register(f"before-send.s3.{operation}", self._session.send)
 
     @property
     def requests(self) -> int:
@@ -92,7 +94,7 @@ class Bucket:
     def halt(self) -> None:
         """End every request and every wait of other threads; none is begun any more."""
         self._halted.set()
-        self._connections.cut()
+        self._session.cut()
 
     def _page(self, cursor: Cursor) -> Page:
         try:
