@@ -1,20 +1,16 @@
 """JSON read value by value from a stream, so that a document of any length takes little memory."""
 
 import codecs
-import json
 import re
 from typing import Any, Protocol
+
+from b2d1.strict_json import TwiceError, read_value
 
 READ_BYTES = 262_144
 # One value is held whole; an inventory's objects are some 2 kB at the most.
 MAX_VALUE_CHARS = 1_000_000
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")  # though Python would read NaN and Infinity
-
-
-_decode = json.JSONDecoder(parse_constant=_refuse).raw_decode
 _SPACE = re.compile(r"[ \t\n\r]*")
 # What a number may go on with: the 1 that ends what is read so far may be the beginning of 1.5 or 1e3.
 _MAY_GO_ON = re.compile(r"[-+.0-9eE]*\Z")
@@ -68,7 +64,9 @@ class JsonStream:
             fault: Exception | None = None
             value, end = None, len(self._text)
             try:
-                value, end = _decode(self._text, self._at)
+                value, end = read_value(self._text, self._at)
+            except TwiceError as error:
+                raise self.fault("an object with a name that stands twice in it stands", expected) from error
             except (ValueError, RecursionError) as error:
                 fault = error
             if fault or _MAY_GO_ON.match(self._text, end):

@@ -1,7 +1,6 @@
 """Where the settings come from in Lambda: a secret laid under the environment."""
 
 import functools
-import json
 import os
 from typing import Any
 
@@ -9,6 +8,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
 from b2d1.errors import SettingsError
+from b2d1.settings import NAMES
+from b2d1.strict_json import TwiceError, read_whole
 
 WORKERS = "B2_LIST_WORKERS"
 # Lambda gives a whole processor at 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
@@ -63,13 +64,17 @@ def _text(secret_id: str) -> str | bytes:
 def _understood(text: str | bytes) -> tuple[dict[str, str], str]:
     """Return what the secret holds, or else what is wrong with it."""
     try:
-        secret = json.loads(text)
-    except (ValueError, RecursionError):
+        secret = read_whole(text)
+    except TwiceError:
+        return {}, "has a name twice"
+    except ValueError:
         secret = None
     if not isinstance(secret, dict):
         return {}, "is not a JSON object"
-    if wrong := sorted(name for name, value in secret.items() if not isinstance(value, str)):
-        return {}, f"holds what is not a text, under {', '.join(wrong)}"
+    if wrong := [name for name, value in secret.items() if not isinstance(value, str)]:
+        # A name that is none of ours may be a value that was put in its place.
+        known = sorted(name if name in NAMES else "a name that is no setting's" for name in wrong)
+        return {}, f"holds what is not a text, under {', '.join(dict.fromkeys(known))}"
     return secret, ""
 
 
