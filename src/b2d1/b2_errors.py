@@ -3,7 +3,7 @@
 from botocore.exceptions import BotoCoreError, HTTPClientError, SSLError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from b2d1.errors import B2Error, Retry
+from b2d1.errors import B2Error, Retry, harmless
 from b2d1.retry import TRY_AGAIN_STATUS
 from b2d1.settings import B2Settings
 
@@ -21,7 +21,8 @@ def interpret_b2_error(
 ) -> B2Error:
     """Translate an answer that is an error; pure, so that it is tested as a table."""
     code_said = code if code != str(status) else ""  # botocore's stand-in for a code that was not there
-    said = f"B2 answered {status} {code_said}".rstrip() + (f": {message[:MESSAGE_LENGTH]}" if message else "")
+    said = f"B2 answered {status} {harmless(code_said, MESSAGE_LENGTH)}".rstrip()
+    said += f": {harmless(message, MESSAGE_LENGTH)}" if message else ""
     if code in TRY_AGAIN_CODES or status in TRY_AGAIN_STATUS:
         kind = Retry.SOON if retry_after is None else Retry.LATER
         error = B2Error(said, retry=kind, retry_after=retry_after, hint="B2 is busy: run again later.")

@@ -10,7 +10,7 @@ import click
 
 from b2d1 import setting_values
 from b2d1.errors import B2D1Error
-from b2d1.terminal import log_to_stderr
+from b2d1.terminal import log_to_stderr, still
 
 
 class Runner(click.Group):
@@ -30,9 +30,9 @@ class Runner(click.Group):
 
 
 def _complain(sentence: str, hint: str) -> None:
-    click.echo(f"b2d1: {sentence}", err=True)
+    click.echo(f"b2d1: {still(sentence)}", err=True)
     if hint:
-        click.echo(f"hint: {hint}", err=True)
+        click.echo(f"hint: {still(hint)}", err=True)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ https://developers.cloudflare.com/api/resources/d1/ describes the requests and t
 """
 
 import itertools
+import re
 import urllib.parse
 from collections.abc import Callable
 from functools import partial
@@ -13,13 +14,19 @@ from typing import Any
 from b2d1.d1_answer import Answer, Usage, is_answer
 from b2d1.d1_api import Api, not_d1
 from b2d1.d1_errors import again_as_it_is
-from b2d1.errors import D1Error, GuardRefusal, Retry
+from b2d1.errors import D1Error, GuardRefusal, Retry, harmless
 from b2d1.retry import Deadline, Retrying
 from b2d1.settings import D1Settings
 
 DATABASES_PER_PAGE = 100
+# An account has up to 50,000. https://developers.cloudflare.com/d1/platform/limits/
+MOST_DATABASES = 50_000
+MOST_OF_A_NAME = 1000
+_ID = re.compile(r"[0-9a-z-]{1,64}")
 # The bookmark is worth a few tries, and not the time that the run itself needs.
 BOOKMARK_SECONDS = 10.0
+# Those that are known have 60 characters.
+MOST_OF_A_BOOKMARK = 1000
 
 
 class Database:
@@ -44,7 +51,8 @@ class Database:
             return
         found = self._ids_by_name()
         if self.name not in found:
-            hint = f"There are: {', '.join(sorted(found))}." if found else "`wrangler d1 list` shows them."
+            names = harmless(", ".join(sorted(found)), 500)
+            hint = f"There are: {names}." if found else "`wrangler d1 list` shows them."
             raise D1Error(f"no database is named {self.name}", hint=f"Compare D1_DATABASE_NAME. {hint}")
         if self.id not in {None, found[self.name]}:
             raise GuardRefusal(
@@ -128,9 +136,10 @@ class Database:
 
         def attempt() -> str:
             result = self._api.request("GET", path, doing, deadline=retrying.deadline)
-            if not isinstance(result, dict) or not isinstance(result.get("bookmark"), str):
+            bookmark = result.get("bookmark") if isinstance(result, dict) else None
+            if not isinstance(bookmark, str) or bookmark != harmless(bookmark, MOST_OF_A_BOOKMARK):
                 raise not_d1(doing)
-            return str(result["bookmark"])
+            return bookmark
 
         return retrying.call(attempt)
 
@@ -142,16 +151,20 @@ class Database:
             query = {"name": self.name, "page": page, "per_page": DATABASES_PER_PAGE}
             before = len(found)
             found |= self._retrying.call(partial(self._page_of_ids, query, doing))
-            if self.name in found or len(found) == before:
+            if self.name in found or not before < len(found) <= MOST_DATABASES:
                 break
         return found
 
     def _page_of_ids(self, query: dict[str, Any], doing: str) -> dict[str, str]:
         databases = self._api.request("GET", f"?{urllib.parse.urlencode(query)}", doing)
         try:
-            return {str(each["name"]): each["uuid"].lower() for each in databases}
+            found = {str(each["name"]): each["uuid"].lower() for each in databases}
         except (TypeError, KeyError, AttributeError):
             raise not_d1(doing) from None
+        # An id becomes a part of addresses.
+        if not all(len(name) <= MOST_OF_A_NAME and _ID.fullmatch(each) for name, each in found.items()):
+            raise not_d1(doing)
+        return found
 
     def _statements(self, body: dict[str, Any], doing: str, deadline: Deadline) -> list[dict[str, Any]]:
         """Send statements once; return what each of them answered."""

@@ -13,6 +13,7 @@ from b2d1.d1_errors import interpret_d1_error
 from b2d1.errors import D1Error, Retry
 from b2d1.retry import Deadline, retry_after_seconds
 from b2d1.settings import D1Settings
+from b2d1.strict_json import read_whole
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,14 @@ CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 45.0
 # The largest answer is a list of uids that was under 1 MB when it was asked about.
 MAX_ANSWER_BYTES = 16_000_000
+
+
+class _Session(requests.Session):
+    """A session that looks at no redirect: even to pass one over, requests reads its body whole."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find none."""
+        del resp
 
 
 class Api:
@@ -35,7 +44,7 @@ class Api:
         self._part = part or f"/accounts/{settings.account_id}/d1/database"
         self._settings = settings
         self._deadline = deadline
-        self._session = requests.Session()
+        self._session = _Session()
         # ~/.netrc would replace the token, and proxies and certificates come from the environment too.
         self._session.trust_env = False
         self._session.headers["Authorization"] = f"Bearer {settings.api_token.reveal()}"
@@ -63,8 +72,8 @@ class Api:
             raise _no_answer(failure, doing, settings.api_base_url) from failure
         logger.debug("%s: HTTP %d, %d bytes, %.3f s", doing, status, len(content), deadline.clock() - began)
         try:
-            answer = json.loads(content)
-        except (ValueError, RecursionError):
+            answer = read_whole(content)
+        except ValueError:
             answer = None
         if not isinstance(answer, dict):
             answer = {}

@@ -4,7 +4,7 @@ Cloudflare's code is weak: 7500 wraps nearly everything, transient failures unde
 documented message decides first, then the code, then the status.
 """
 
-from b2d1.errors import D1Error, Retry
+from b2d1.errors import D1Error, Retry, harmless
 
 MESSAGE_LENGTH = 500
 
@@ -70,7 +70,7 @@ def interpret_d1_error(
     said = (
         f"D1 answered {status}"
         + (f" {code}" if code else "")
-        + (f": {message[:MESSAGE_LENGTH]}" if message else "")
+        + (f": {harmless(message, MESSAGE_LENGTH)}" if message else "")
     )
     hint = next((hint for part, hint in HINTS_BY_MESSAGE if part in text), HINTS_BY_CODE.get(code, ""))
     kind, pause = Retry.NEVER, retry_after

@@ -19,6 +19,11 @@ An error is raised where it is understood and logged once, at the edge (`cli`, `
 import enum
 
 
+def harmless(text: str, most: int = 10**9) -> str:
+    """Write what a stranger said on one line, cut, and with nothing in it that a terminal or a log obeys."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:most])
+
+
 class Retry(enum.Enum):
     """What a repetition of the same request promises."""
 

@@ -6,7 +6,8 @@ New rows are looked at as chunks (see `media_assets`), stored ones in the table,
 from collections.abc import Iterable
 from typing import Any
 
-from b2d1.errors import D1Error, GuardRefusal
+from b2d1.d1_api import not_d1
+from b2d1.errors import D1Error, GuardRefusal, harmless
 from b2d1.media import ListMode
 from b2d1.media_assets import MediaAssets
 
@@ -76,12 +77,15 @@ class Guards:
         for chunk in chunks:
             doing = "comparing identities"
             rows = self._database.run(OTHER_IDENTITY, chunk, self.mode, doing=doing, columns=4).rows
-            count += rows[0][3] if rows else 0
+            count += _whole(rows[0][3], doing) if rows else 0
             examples += rows[: 3 - len(examples)]
         if count:
             raise GuardRefusal(
                 f"{count:,} new rows are objects that the table holds under another media_uid: "
-                + "; ".join(f"{key!r} with b2_file_id {old}, now {new}" for key, old, new, _ in examples),
+                + "; ".join(
+                    f"{key!r:.300} with b2_file_id {harmless(str(old), 200)}, now {harmless(str(new), 200)}"
+                    for key, old, new, _ in examples
+                ),
                 hint=_explanation(self.mode, examples[0][1], examples[0][2]),
             )
 
@@ -96,6 +100,12 @@ class Guards:
                 hint="Compare the bucket (or the inventory), the prefix and the database. If the bucket was "
                 "emptied or filled anew, or nothing below this prefix is known yet: run once with --adopt.",
             )
+
+
+def _whole(figure: Any, doing: str) -> int:
+    if not isinstance(figure, int):
+        raise not_d1(doing)
+    return figure
 
 
 def _explanation(mode: ListMode, stored_file_id: Any, new_file_id: Any) -> str:

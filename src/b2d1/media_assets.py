@@ -86,7 +86,7 @@ class MediaAssets:
     def look(self) -> None:
         """Refuse a table that is missing, lacks a column, or whose media_uid is not unique (D1Error)."""
         found = self.database.run(LOOK, doing="looking at table media_assets", columns=2).rows
-        columns = {name for kind, name in found if kind == "column"}
+        columns = {str(name) for kind, name in found if kind == "column"}
         self.indexes = sum(kind == "index" for kind, _ in found)
         self.has_staging = ["table", "media_ingest_chunks"] in found
         self.has_key_index = ["index", "b2_key"] in found

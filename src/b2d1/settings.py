@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from b2d1 import setting_values as values
-from b2d1.errors import SettingsError
+from b2d1.errors import SettingsError, harmless
 from b2d1.media import ListMode
 from b2d1.setting_values import Secret
 
@@ -137,7 +137,7 @@ class _Reader:
     def _lookalike(self, name: str) -> str:
         candidates = [key for key in self.env if key not in NAMES]
         close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.85)
-        return f" ({close[0]} is: a misspelling?)" if close else ""
+        return f" ({harmless(close[0])} is: a misspelling?)" if close else ""
 
 
 def _b2_settings(read: _Reader) -> B2Settings:

@@ -19,12 +19,13 @@ import boto3.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError  # noqa: A004
 
-from b2d1.errors import Retry, SnapshotError
+from b2d1.errors import Retry, SnapshotError, harmless
 from b2d1.report import SnapshotReport
 from b2d1.retry import TRY_AGAIN_STATUS, Deadline, Retrying, retry_after_seconds
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
+MESSAGE_LENGTH = 300
 DIGEST_NAME = "b2d1-sha256"  # in the S3 object's metadata: the digest of the inventory before compression
 
 
@@ -146,12 +147,13 @@ def s3_call(request: Callable[[], Any], retrying: Retrying, absent: Iterable[int
             return request()
         except ClientError as failure:
             answer: Any = failure.response
-            about = answer["ResponseMetadata"]
+            about, told = answer["ResponseMetadata"], answer["Error"]
             status = about.get("HTTPStatusCode", 0)
             if status in absent:
                 return None
+            said = harmless(f"{told.get('Code')}: {told.get('Message')}", MESSAGE_LENGTH)
             raise SnapshotError(
-                f"S3 answered {status} {answer['Error'].get('Code')}: {answer['Error'].get('Message')}",
+                f"S3 answered {status} {said}",
                 hint="The role needs s3:GetObject and s3:PutObject there, and the bucket must exist.",
                 retry=Retry.SOON if status in TRY_AGAIN_STATUS else Retry.NEVER,
                 retry_after=retry_after_seconds(about.get("HTTPHeaders", {}).get("retry-after")),

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from b2d1.errors import B2D1Error
+from b2d1.errors import B2D1Error, harmless
 from b2d1.report import SyncReport, VerifyReport
 
 stderr = Console(stderr=True, highlight=False)
@@ -157,11 +157,16 @@ def one_line(text: str) -> str:
     return text if text.isprintable() and text[:1] != '"' else json.dumps(text)
 
 
+def still(text: str) -> str:
+    """Write a text of several lines so that it does nothing to a terminal."""
+    return "\n".join(map(harmless, text.split("\n")))
+
+
 class _TerminalHandler(logging.Handler):
     """Prints records on stderr, above a progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        stderr.print(Text(self.format(record)), soft_wrap=True)
+        stderr.print(Text(still(self.format(record))), soft_wrap=True)
 
 
 def log_to_stderr(*, verbose: bool) -> None:
