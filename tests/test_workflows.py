@@ -726,6 +726,44 @@ def test_the_last_words_of_a_failure_are_an_output(
     assert done.stdout.endswith("well\n" if trouble is None else trouble)
 
 
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [
+        pytest.param("echo '##[set-output name=trouble]x'", 0, id="success"),
+        pytest.param("echo '::add-mask::a' >&2; echo ' ::error::b'; exit 3", 3, id="failure"),
+        pytest.param("printf '::stop-commands::end-0\\n::end-0::\\nno end'; exit 1", 1, id="no line end"),
+    ],
+)
+def test_what_a_run_says_commands_nothing(program: str, code: int) -> None:
+    """GitHub is told to obey nothing until a line comes that nobody can know before."""
+    command = ["bash", SCRIPTS / "no-commands.sh", "bash", "-c", f"exec 2>&1; {program}"]
+    ended = [
+        subprocess.run(command, capture_output=True, text=True, timeout=60, check=False) for _ in range(2)
+    ]
+
+    marks = []
+    for done in ended:
+        first, *_, last = done.stdout.splitlines()
+        stop = re.fullmatch(r"::stop-commands::(end-[0-9a-f]{32})", first)
+        assert stop
+        assert (done.returncode, last, done.stdout.count(last)) == (code, f"::{stop[1]}::", 1)
+        marks.append(stop[1])
+    assert marks[0] != marks[1]
+
+
+@pytest.mark.parametrize("nasty", ["##[set-output name=trouble]x", "a\n::add-mask::b", "\x1b[2J"], ids=repr)
+def test_a_key_in_the_log_of_a_run_commands_nothing(repository: Repository, nasty: str) -> None:
+    """A key that was made to look like a command stands between the lines that make GitHub obey nothing."""
+    repository.stack.b2.put(nasty, b"1")
+
+    said = repository.run()["sync"].said["Sync"]
+
+    first, *between, last = said.strip().splitlines()
+    assert (first[:17], last) == ("::stop-commands::", f"::{first[17:]}::")
+    assert between
+    assert [line for line in between if line.lstrip().startswith("::") or "\x1b" in line] == []
+
+
 FIGURES: dict[str, Any] = {
     **dict.fromkeys((field.name for field in dataclasses.fields(SyncReport)), 1),
     "run_id": "r",
