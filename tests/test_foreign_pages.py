@@ -15,7 +15,7 @@ from pages import Answer, Form, PageServer, Row, page, stock_client, stock_objec
 from scripted_d1 import raw_server, read_request
 
 from b2d1.b2 import Bucket
-from b2d1.b2_answer import MAX_ANSWER_BYTES
+from b2d1.b2_answer import MAX_ANSWER_BYTES, MAX_TAGS
 from b2d1.errors import B2Error
 from b2d1.listing import Listing
 from b2d1.media import ListMode, MediaObject
@@ -248,7 +248,41 @@ def test_the_largest_page_is_within_the_bound(server: PageServer) -> None:
     server.give(body)
 
     assert len(server.bucket("versions").page({}).objects) == 1000
-    assert len(body) < MAX_ANSWER_BYTES * 0.6
+    assert (len(body) < MAX_ANSWER_BYTES * 0.6, body.count(b"<") < MAX_TAGS * 0.1) == (True, True)
+
+
+CROWDS = {
+    "empty rows": b"<Contents/>",
+    "rows with a key": b"<Contents><Key>a</Key></Contents>",
+    "empty fields": b"<a/>",
+    "fields": b"<a>b</a>",
+    "empty rows among fields": b"<Contents/><a/>",
+    "elements in elements": b"<a>",
+    "elements in a row": b"<Contents><a>",
+}
+
+
+@pytest.mark.parametrize("kind", CROWDS)
+def test_a_page_of_hundreds_of_thousands_of_elements_is_refused(server: PageServer, kind: str) -> None:
+    """As many elements as the bound lets through are read in time that grows with their number alone."""
+    count = (MAX_TAGS - 100) // CROWDS[kind].count(b"<")
+    server.give(page([], IsTruncated=None).replace(b"</List", CROWDS[kind] * count + b"</List"))
+
+    with pytest.raises(B2Error) as refused:
+        server.bucket().page({})
+
+    named(refused.value)
+
+
+@pytest.mark.parametrize("status", [200, 403, 500])
+def test_a_page_of_too_many_elements_is_not_even_parsed(server: PageServer, status: int) -> None:
+    """A parser would need much more memory than an answer's own bytes: more tags than any page has end it."""
+    server.give(Answer(b"<Error>" + b"<a>" * (MAX_TAGS + 1), status))
+
+    with pytest.raises(B2Error, match=r"^listing bucket photos: .* it has more than 400,000 tags") as refused:
+        server.bucket().page({})
+
+    named(refused.value)
 
 
 def test_one_connection_serves_every_page(server: PageServer) -> None:

@@ -20,6 +20,9 @@ READ_TIMEOUT = 30.0  # for the next byte
 ANSWER_TIMEOUT = 120.0  # for the last
 # A thousand keys of 1,024 bytes, each byte as %XX, with their fields: under 4 MB.
 MAX_ANSWER_BYTES = 8_000_000
+# They have some 35 tags each. A parser takes up to 300 bytes for an element of three.
+MAX_TAGS = 400_000
+MANY_BYTES = 1_000_000  # fewer need not be counted
 PART_BYTES = 65_536
 
 
@@ -60,6 +63,8 @@ class BoundedSession:
                 raise no_listing(f"it is larger than {MAX_ANSWER_BYTES:,} bytes")
             if clock() > until:
                 raise ReadTimeoutError(endpoint_url=url, error=TimeoutError())
+        if len(body) > MANY_BYTES and body.count(b"<") > MAX_TAGS:
+            raise no_listing(f"it has more than {MAX_TAGS:,} tags")
         return bytes(body)
 
 

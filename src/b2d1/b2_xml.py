@@ -179,11 +179,11 @@ def _parse(body: bytes, mode: ListMode) -> tuple[bytes, Rows]:
     except ET.ParseError:
         raise no_listing("its XML is broken or cut short") from None
     rows = Rows({field: [] for field in ROW_FIELDS}, {field: [] for field in MARKER_FIELDS})
-    for row in list(root):
+    found = [row for row in root if _local_name(row) in ROW_TAGS[mode]]
+    # All at once: to remove them one by one would take time by the square of their number.
+    root[:] = [field for field in root if _local_name(field) not in ROW_TAGS[mode]]
+    for row in found:
         tag = _local_name(row)
-        if tag not in ROW_TAGS[mode]:
-            continue
-        root.remove(row)
         texts = {_local_name(field): field.text or "" for field in row}
         if len(texts) < len(row):
             raise no_listing("an object has one field twice")
