@@ -79,3 +79,31 @@ def test_the_line_for_sam_fits_the_project() -> None:
     assert f"\n  {function}:\n" in (ROOT / "template.yaml").read_text("utf-8")
     assert set(form[function]) <= set(NAMES)
     assert set(declared) - {"POWERTOOLS_SERVICE_NAME"} == set(form[function])
+
+
+@pytest.mark.parametrize("document", ["docs/design.md", "SECURITY.md"])
+def test_every_test_that_a_document_names_is_there(document: str) -> None:
+    """What a document says is proven, a test of that very name proves."""
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / document).read_text("utf-8")))
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text("utf-8"))
+    }
+
+    assert named
+    assert named - there == set()
+
+
+def test_every_bug_of_the_original_has_its_test() -> None:
+    """Each bug of the original's identity, listing and ingest stands in docs/design.md beside a test."""
+    design = (ROOT / "docs/design.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| ([ABC]\d+) \| .+ \| .+ \| (`test_\w+`(?:, `test_\w+`)*) \|$", design, re.MULTILINE
+    )
+
+    assert [bug for bug, _ in rows] == [
+        f"{letter}{number}"
+        for letter, last in (("A", 6), ("B", 8), ("C", 10))
+        for number in range(1, last + 1)
+    ]
