@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from listings import new_bucket
 from pages import Answer, Asked, PageServer, page
 
-from b2d1.b2_client import Connections
+from b2d1.b2_connections import Connections
 from b2d1.errors import B2Error
 from b2d1.retry import Retrying
 
@@ -108,9 +108,8 @@ def test_a_connection_that_was_used_before_is_cut_too(server: PageServer) -> Non
 
 
 def test_halting_where_nothing_is_under_way_does_nothing(server: PageServer) -> None:
-    """A halt before any request, after one, and twice, is no error."""
+    """A halt after a request, and twice, is no error."""
     bucket = new_bucket(server, lambda _: Answer(page([])))
-    Connections(bucket._client).cut()
     bucket.page({})
     bucket.halt()
     bucket.halt()
@@ -170,7 +169,7 @@ def test_a_request_over_tls_is_cut_too(certificate: Path) -> None:
             verify=str(certificate),
             config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, proxies={}),
         )
-        connections = Connections(client)
+        connections = Connections(client._endpoint.http_session)
 
         def cut() -> None:
             assert asked.wait(PATIENCE)
