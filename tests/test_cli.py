@@ -372,10 +372,10 @@ def test_a_dry_run_with_nothing_new_prints_no_sql(b2d1: Run, filled: Stack) -> N
     ("command", "options", "env", "shown"),
     [
         ("sync", [], {}, []),
-        ("sync", ["-v"], {}, ["looking for database", "page of 4 rows", "inserting"]),
-        ("sync", [], {"VERBOSE": "1"}, ["looking for database", "page of 4 rows", "inserting"]),
+        ("sync", ["-v"], {}, ["looking for database", "page of 4 objects", "inserting"]),
+        ("sync", [], {"VERBOSE": "1"}, ["looking for database", "page of 4 objects", "inserting"]),
         ("inventory", [], {}, []),
-        ("inventory", ["--verbose"], {}, ["page of 4 rows"]),
+        ("inventory", ["--verbose"], {}, ["page of 4 objects"]),
         ("migrate", ["-v"], {}, ["looking for database", "reading which migrations"]),
     ],
 )

@@ -5,12 +5,12 @@ from contextlib import closing
 
 from conftest import Stack
 
-from b2d1.checks_bucket import BucketChecks
-from b2d1.checks_d1 import D1Checks
-from b2d1.checks_rows import SAMPLE, RowChecks
-from b2d1.checks_table import TableChecks
 from b2d1.d1 import Database
-from b2d1.finding import Line, Status, run
+from b2d1.doctor.bucket import BucketChecks
+from b2d1.doctor.d1 import D1Checks
+from b2d1.doctor.finding import Line, Status, run
+from b2d1.doctor.rows import SAMPLE, RowChecks
+from b2d1.doctor.table import TableChecks
 
 NOW = dt.datetime.now(dt.UTC)
 FILL = """\

@@ -460,7 +460,7 @@ def test_every_line_names_its_invocation_and_its_run(function: Function, stack: 
         assert {record["run_id"] for record in done.log.records} == {run_id}
         assert done.log.records[0]["message"].startswith("run ") or done is first
         assert f"run {run_id}: database" in done.told
-    assert any(record["message"].startswith("page of 1 rows") for record in first.log.records)
+    assert any(record["message"].startswith("page of 1 objects") for record in first.log.records)
 
 
 def test_a_failure_before_a_run_names_no_run(function: Function, stack: Stack) -> None:
@@ -486,7 +486,7 @@ def test_verbose_is_for_this_invocation_only(
 
     assert ["DEBUG" in done.log.levels for done in ways] == [False, True, False, True, False]
     said = [record["message"] for record in ways[1].log.records if record["level"] == "DEBUG"]
-    assert [line for line in said if line.startswith("page of")] == ["page of 1 rows, 1 objects so far"]
+    assert [line for line in said if line.startswith("page of")] == ["page of 1 objects, 1 so far"]
     assert len([line for line in said if "HTTP 200" in line]) == ways[1].report["d1_requests"]
 
 

@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from b2d1.indexes import READ_INDEXES, indexes_from, redundant
+from b2d1.doctor.indexes import READ_INDEXES, indexes_from, redundant
 
 TABLE = "CREATE TABLE media_assets (id INTEGER PRIMARY KEY, media_uid TEXT UNIQUE, b2_key TEXT, size INT)"
 AUTO = "sqlite_autoindex_media_assets_1"

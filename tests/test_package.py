@@ -15,13 +15,9 @@ from bundle import runtime
 from bundle.contents import SERVICES, WHEELS
 from emulator.lambda_emulator import functions_python
 
-RUNNER = {"cli.py", "command.py", "terminal.py"}
+RUNNER = {"cli.py", "command.py", "inputs.py", "terminal.py"}
 # What `b2d1 doctor` alone needs.
-DOCTOR = {
-    *("doctor.py", "doctor_view.py", "finding.py", "indexes.py", "b2_native.py"),
-    *("checks_settings.py", "checks_key.py", "checks_bucket.py", "checks_d1.py", "checks_table.py"),
-    *("checks_rows.py", "checks_snapshot.py", "checks_schedule.py"),
-}
+DOCTOR = {"b2_native.py"}
 
 
 def build(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:

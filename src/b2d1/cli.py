@@ -6,15 +6,11 @@ Data goes to stdout, everything else to stderr.
 import contextlib
 import dataclasses
 import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 import click
 
 from b2d1 import __version__, migrations
-from b2d1.b2 import Bucket
 from b2d1.command import (
     Runner,
     adopt_option,
@@ -26,20 +22,19 @@ from b2d1.command import (
 )
 from b2d1.d1 import Database
 from b2d1.diff import changes
-from b2d1.doctor import DEFAULT_STACK, examine, exit_code
-from b2d1.doctor_view import as_json as findings_as_json
-from b2d1.doctor_view import show
+from b2d1.doctor.examination import DEFAULT_STACK, examine, exit_code
+from b2d1.doctor.view import as_json as findings_as_json
+from b2d1.doctor.view import show
 from b2d1.errors import B2D1Error, UsageError
+from b2d1.inputs import bucket_listing, open_inventory, read_settings
 from b2d1.inventory import InventoryWriter
-from b2d1.inventory_reader import InventoryFile, InventoryListing
-from b2d1.listing import Listing
 from b2d1.report import left_out
 from b2d1.retry import Retrying
 from b2d1.run_folder import run_folder
-from b2d1.settings import B2Settings, D1Settings, Settings
+from b2d1.settings import D1Settings, Settings
 from b2d1.source import Source
 from b2d1.sync import Job, sync
-from b2d1.terminal import RunProgress, Stdout, findings, log_to_stderr, one_line, summary
+from b2d1.terminal import RunProgress, Stdout, findings, one_line, summary
 from b2d1.verify import verify
 
 stdout = Stdout()
@@ -77,9 +72,9 @@ def sync_command(
     Rows are written only when the listing is proven whole, and all or none: as one, or in rounds of
     ROWS_PER_PUBLISH where more are new.
     """
-    settings = _settings()
+    settings = read_settings()
     job = Job.of(settings, dry_run=dry_run, adopt=adopt, prefix=prefix, snapshot_uri=snapshot)
-    _sync(_listing(settings, prefix), settings, job, as_json=as_json)
+    _sync(bucket_listing(settings, prefix), settings, job, as_json=as_json)
 
 
 @main.command()
@@ -90,7 +85,7 @@ def inventory(prefix: str | None) -> None:
 
     One object a line. The closing ]} is printed only when the listing is proven whole.
     """
-    listing = _listing(_settings(d1=False), prefix)
+    listing = bucket_listing(read_settings(d1=False), prefix)
     with run_folder() as folder, RunProgress(printing=True) as progress:
         writer = InventoryWriter(stdout, listing.bucket, listing.prefix, listing.list_mode, folder)
         with contextlib.closing(listing.batches()) as batches:
@@ -113,9 +108,9 @@ def ingest(*, file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
 
     FILE is what `b2d1 inventory` prints, gzipped or not; stdin if it is - or left out.
     """
-    settings = _settings(b2=False)
+    settings = read_settings(b2=False)
     job = dataclasses.replace(Job.of(settings, dry_run=dry_run, adopt=adopt), snapshot_uri=None)
-    with run_folder() as folder, _inventory(file, folder) as source:
+    with run_folder() as folder, open_inventory(file, folder) as source:
         _sync(source, settings, job, as_json=as_json)
 
 
@@ -131,13 +126,13 @@ def verify_command(*, file: str | None, prefix: str | None, as_json: bool) -> No
     of objects that left the bucket are only counted. FILE is as for ingest.
     """
     if file is None:
-        settings = _settings()
-        _verify(_listing(settings, prefix), settings, as_json=as_json)
+        settings = read_settings()
+        _verify(bucket_listing(settings, prefix), settings, as_json=as_json)
     elif prefix is not None:
         raise click.UsageError("--prefix is for a bucket: an inventory has one of its own.")
     else:
-        settings = _settings(b2=False)
-        with run_folder() as folder, _inventory(file, folder) as source:
+        settings = read_settings(b2=False)
+        with run_folder() as folder, open_inventory(file, folder) as source:
             _verify(source, settings, as_json=as_json)
 
 
@@ -146,7 +141,7 @@ def verify_command(*, file: str | None, prefix: str | None, as_json: bool) -> No
 @verbose_option
 def migrate(*, dry_run: bool) -> None:
     """Apply the migrations that the database does not record yet."""
-    settings = _settings(b2=False)
+    settings = read_settings(b2=False)
     database = Database(cast("D1Settings", settings.d1), Retrying())
     database.resolve()
     due = migrations.pending(database, migrations.shipped())
@@ -195,7 +190,7 @@ def diff(old: str, new: str) -> None:
     if old == new == "-":
         raise click.UsageError("Only one of OLD and NEW can be stdin.")
     counts = {"added": 0, "replaced": 0, "gone": 0}
-    with run_folder() as folder, _inventory(old, folder) as before, _inventory(new, folder) as after:
+    with run_folder() as folder, open_inventory(old, folder) as before, open_inventory(new, folder) as after:
         if before.list_mode != after.list_mode:
             raise UsageError(
                 f"OLD is an inventory in list mode {before.list_mode}, NEW one in {after.list_mode}",
@@ -206,28 +201,6 @@ def diff(old: str, new: str) -> None:
             counts[change.kind] += 1
             stdout.line(f"{change.kind:<8} {one_line(change.key)}")
     stdout.line(", ".join(f"{count:,} {kind}" for kind, count in counts.items()))
-
-
-def _settings(*, b2: bool = True, d1: bool = True) -> Settings:
-    settings = Settings.from_env(os.environ, b2=b2, d1=d1)
-    if settings.verbose:
-        log_to_stderr(verbose=True)
-    return settings
-
-
-def _listing(settings: Settings, prefix: str | None) -> Listing:
-    b2 = cast("B2Settings", settings.b2)
-    return Listing(Bucket(b2 if prefix is None else dataclasses.replace(b2, prefix=prefix), Retrying()))
-
-
-@contextlib.contextmanager
-def _inventory(file: str, folder: Path) -> Iterator[InventoryListing]:
-    if file == "-" and sys.stdin is None:
-        raise UsageError("stdin is closed", hint="Name a file.")
-    with click.open_file(file, "rb") as stream:
-        listing = InventoryListing(InventoryFile(stream, "from stdin" if file == "-" else file), folder)
-    with contextlib.closing(listing):
-        yield listing
 
 
 def _sync(source: Source, settings: Settings, job: Job, *, as_json: bool) -> None:

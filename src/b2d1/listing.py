@@ -98,5 +98,5 @@ class Listing:
         self.unidentified += len(batch.unidentified)
         for key in batch.unidentified:
             logger.warning("%r has no %s, so no identity: it is left out", key, ID_FIELD[self.list_mode])
-        logger.debug("%d more objects after %r, %d so far", len(batch.objects), batch.part, self.discovered)
+        logger.debug("page of %d objects, %d so far", len(batch.objects), self.discovered)
         return batch

@@ -8,9 +8,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from b2d1.checks_settings import SETTINGS, Sound
+from b2d1.doctor.configuration import SETTINGS, Sound
+from b2d1.doctor.finding import Check, Found, fail, ok, warn
 from b2d1.errors import SnapshotError
-from b2d1.finding import Check, Found, fail, ok, warn
 from b2d1.retry import Retrying
 from b2d1.snapshot import s3_call, s3_client
 

@@ -4,7 +4,7 @@ import boto3.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from b2d1.finding import Check, Found, not_checked, ok, warn
+from b2d1.doctor.finding import Check, Found, not_checked, ok, warn
 
 SCHEDULE = "schedule"
 CONNECT_TIMEOUT = 5.0

@@ -6,11 +6,11 @@ Sends nothing but SELECT, and reads some ten thousand rows at the most, however 
 import datetime as dt
 from collections.abc import Callable
 
-from b2d1.checks_bucket import BUCKET, BucketChecks
-from b2d1.checks_d1 import D1Checks
-from b2d1.checks_table import TABLE
+from b2d1.doctor.bucket import BUCKET, BucketChecks
+from b2d1.doctor.d1 import D1Checks
+from b2d1.doctor.finding import Check, Found, counted, fail, not_checked, ok, warn
+from b2d1.doctor.table import TABLE
 from b2d1.errors import D1Error, GuardRefusal
-from b2d1.finding import Check, Found, counted, fail, not_checked, ok, warn
 from b2d1.media import ListMode, media_uid
 from b2d1.media_assets import MediaAssets
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from b2d1.finding import Line, Status
+from b2d1.doctor.finding import Line, Status
 from b2d1.terminal import Stdout, one_line, stderr
 
 STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red", Status.NOT_CHECKED: "dim"}

@@ -1,9 +1,9 @@
 """The bucket: one page of it listed, and looked at for what a listing takes for granted."""
 
 from b2d1.b2 import Bucket, Page
-from b2d1.checks_settings import SETTINGS
+from b2d1.doctor.configuration import SETTINGS
+from b2d1.doctor.finding import Check, Found, counted, fail, failed, not_checked, ok, warn
 from b2d1.errors import B2Error
-from b2d1.finding import Check, Found, counted, fail, failed, not_checked, ok, warn
 from b2d1.media import ListMode, MediaObject
 from b2d1.report import left_out
 from b2d1.retry import Retrying

@@ -5,9 +5,9 @@ import urllib.parse
 from collections.abc import Callable
 
 from b2d1.b2_native import Key, Native
-from b2d1.checks_settings import SETTINGS, Sound
+from b2d1.doctor.configuration import SETTINGS, Sound
+from b2d1.doctor.finding import Check, Found, fail, not_checked, ok, warn
 from b2d1.errors import B2Error
-from b2d1.finding import Check, Found, fail, not_checked, ok, warn
 from b2d1.retry import Retrying
 from b2d1.setting_values import B2_HOST
 

@@ -1,20 +1,20 @@
 """Examine everything that a run needs, one line for each check, whatever the others say.
 
-Nothing is written to B2 or to D1; `checks_snapshot` tells how the snapshot's place is tried.
+Nothing is written to B2 or to D1; `snapshot` tells how the snapshot's place is tried.
 """
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from b2d1.checks_bucket import BucketChecks
-from b2d1.checks_d1 import D1Checks
-from b2d1.checks_key import KeyChecks
-from b2d1.checks_rows import RowChecks
-from b2d1.checks_schedule import schedule_check
-from b2d1.checks_settings import settings_check, sound_parts
-from b2d1.checks_snapshot import snapshot_check
-from b2d1.checks_table import TableChecks
-from b2d1.finding import Check, Line, Status, run
+from b2d1.doctor.bucket import BucketChecks
+from b2d1.doctor.configuration import settings_check, sound_parts
+from b2d1.doctor.d1 import D1Checks
+from b2d1.doctor.finding import Check, Line, Status, run
+from b2d1.doctor.key import KeyChecks
+from b2d1.doctor.rows import RowChecks
+from b2d1.doctor.schedule import schedule_check
+from b2d1.doctor.snapshot import snapshot_check
+from b2d1.doctor.table import TableChecks
 from b2d1.retry import Retrying
 
 # Whoever waits for the answer sits before it: a service that does not answer soon is what is to be told.

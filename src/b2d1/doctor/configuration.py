@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from b2d1.doctor.finding import Check, Found, fail, ok, warn
 from b2d1.errors import SettingsError
-from b2d1.finding import Check, Found, fail, ok, warn
 from b2d1.settings import B2Settings, D1Settings, Settings
 
 SETTINGS = "settings"
