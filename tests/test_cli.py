@@ -27,6 +27,8 @@ from sandbox.d1 import EmbeddedD1
 
 Run = Callable[..., Result]
 
+ONE_OBJECT = b'{"objects":[{"key":"a","size":1,"file_id":"f"}]}'
+
 COMMANDS = ["diff", "doctor", "ingest", "inventory", "migrate", "sync", "verify"]
 PROGRAM = str(Path(sysconfig.get_path("scripts")) / "b2d1")
 KEYS = [
@@ -227,7 +229,8 @@ def test_a_missing_table_is_mended_by_the_statement_in_the_hint(
 ) -> None:
     """Without the table the exit code is 4, and what stands in the hint makes the next run succeed."""
     env = b2.settings() | d1.settings()
-    document = b'{"objects":[]}'
+    b2.put("a", b"1")
+    document = ONE_OBJECT
 
     refused = b2d1(command, env=env, stdin=document)
     said, hint, *statement = complaint(refused.stderr)
@@ -292,6 +295,32 @@ def test_a_summary_tells_what_was_done(b2d1: Run, filled: Stack) -> None:
     ]
 
 
+def test_a_summary_names_how_many_objects_are_gone(b2d1: Run, filled: Stack, tmp_path: Path) -> None:
+    """Where much less is listed than the snapshot holds, the summary counts it and stderr has both counts."""
+    env = filled.env | {"SNAPSHOT_URI": str(tmp_path / "kept.json")}
+    for number in range(100):
+        filled.b2.put(f"more/{number}", b"1")
+    b2d1("sync", env=env)
+    filled.b2.remove_all()
+    filled.b2.put(KEYS[0], KEYS[0].encode())
+
+    result = b2d1("sync", env=env)
+
+    assert (result.exit_code, "shrunk_by 103 since the last snapshot" in result.stdout) == (0, True)
+    said = "the last snapshot has 104 objects, this listing 1: is the prefix right? Every row stays"
+    assert complaint(result.stderr) == [f"WARNING: {said}"]
+
+
+def test_nothing_listed_is_exit_5_with_the_usual_cause(b2d1: Run, stack: Stack) -> None:
+    """A first run that lists nothing is refused: the prefix is named, and what to do where it is right."""
+    result = b2d1("sync", "--prefix", "fotos/", env=stack.env)
+
+    said, hint = complaint(result.stderr)
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert said == "b2d1: not one object was listed whose key begins with 'fotos/'"
+    assert hint.startswith("hint: The usual cause is the prefix (B2_PREFIX, --prefix, the event's)")
+
+
 def test_a_summary_names_what_is_left_to_the_next_run(b2d1: Run, filled: Stack) -> None:
     """With a bound on new rows the summary counts those that are deferred."""
     result = b2d1("sync", env=filled.env | {"MAX_NEW_PER_RUN": "3"})
@@ -304,7 +333,8 @@ def test_a_summary_names_what_is_left_to_the_next_run(b2d1: Run, filled: Stack) 
 FIELDS = """
 run_id started_at duration_ms bucket prefix list_mode key_order database_name database_id dry_run
 discovered known new inserted confirmed deferred unidentified rounds checked missing_after
-list_requests d1_requests rows_read rows_written changed_db bookmark listing_sha256 snapshot
+list_requests d1_requests rows_read rows_written changed_db bookmark listing_sha256 shrunk_by
+snapshot
 """
 
 
@@ -469,7 +499,12 @@ def test_a_snapshot_is_what_inventory_prints(b2d1: Run, filled: Stack, tmp_path:
     first = json.loads(b2d1("sync", "--json", "--snapshot", str(place), env=filled.env).stdout)
     again = b2d1("sync", env=filled.env | {"SNAPSHOT_URI": str(place)})
 
-    assert first["snapshot"] == {"uri": str(place), "sha256": first["listing_sha256"], "changed": True}
+    assert first["snapshot"] == {
+        "uri": str(place),
+        "sha256": first["listing_sha256"],
+        "changed": True,
+        "objects_before": None,
+    }
     assert gzip.decompress(place.read_bytes()) == b2d1("inventory", env=filled.env).stdout_bytes
     assert f"snapshot {place} unchanged" in again.stdout
 
@@ -581,7 +616,7 @@ def test_ingest_leaves_the_snapshot_alone(b2d1: Run, stack: Stack, tmp_path: Pat
     """The snapshot is the bucket's: an inventory from elsewhere does not replace it."""
     env = stack.d1.settings() | {"SNAPSHOT_URI": str(tmp_path / "kept.json")}
 
-    assert b2d1("ingest", env=env, stdin=b'{"objects":[]}').exit_code == 0
+    assert b2d1("ingest", env=env, stdin=ONE_OBJECT).exit_code == 0
     assert not (tmp_path / "kept.json").exists()
 
 
@@ -589,7 +624,7 @@ def test_a_summary_stays_on_its_lines(b2d1: Run, stack: Stack) -> None:
     """A bucket's name out of an inventory drives no terminal and forges no line."""
     document = json.dumps({"bucket": "a\x1b[2J\nnew 0", "objects": []})
 
-    result = b2d1("ingest", env=stack.d1.settings(), stdin=document)
+    result = b2d1("ingest", "--adopt", env=stack.d1.settings(), stdin=document)
 
     assert result.stdout.startswith('"a\\u001b[2J\\nnew 0/" -> lgfc_lite ')
 
@@ -715,7 +750,7 @@ def test_a_dry_migrate_prints_the_sql_and_writes_nothing(
         # D1 itself keeps a table in every database.
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("_cf_METADATA",)]
     run_sql(d1, result.stdout)
-    assert b2d1("ingest", env=d1.settings(), stdin=b'{"objects":[]}').exit_code == 0
+    assert b2d1("ingest", env=d1.settings(), stdin=ONE_OBJECT).exit_code == 0
 
 
 def test_a_dry_migrate_with_nothing_due_prints_no_statement(b2d1: Run, stack: Stack) -> None:

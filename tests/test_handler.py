@@ -180,6 +180,7 @@ def test_a_run_returns_its_report(function: Function, stack: Stack) -> None:
         "rows_read": done.report["rows_read"],
         "rows_written": done.report["rows_written"],
         "changed_db": True,
+        "shrunk_by": 0,
         "snapshot": None,
     }
     assert json.loads(json.dumps(done.report)) == done.report
@@ -232,7 +233,7 @@ SCHEDULED = json.loads((Path(__file__).parents[1] / "events" / "scheduled.json")
         pytest.param({}, {"B2_PREFIX": "photos/"}, 2, 2, DAILY, id="a prefix is configured"),
         pytest.param({"prefix": ""}, {}, 3, 3, DAILY, id="the whole bucket, by name"),
         pytest.param({"prefix": ""}, {"B2_PREFIX": "photos/"}, 3, 3, OTHER, id="wider than configured"),
-        pytest.param({"prefix": "none/"}, {}, 0, 0, OTHER, id="a prefix without objects"),
+        pytest.param({"prefix": "none/", "adopt": True}, {}, 0, 0, OTHER, id="a prefix without objects"),
         pytest.param({"prefix": "photos/", "dry_run": True}, {}, 2, 0, OTHER, id="prefix and dry run"),
     ],
 )
@@ -263,6 +264,24 @@ def test_each_event_does_what_it_says(
     assert (done.log.metrics["discovered"], done.log.metrics["inserted"]) == (listed, inserted)
     assert done.log.metrics["deferred"] == done.report["deferred"]
     assert ("missing_after" in done.log.metrics) == (not done.report["dry_run"])
+
+
+def test_a_bucket_that_has_shrunk_is_a_metric(function: Function, stack: Stack, tmp_path: Path) -> None:
+    """The alarm has a figure, the log both counts and the report the same, and the run is a success."""
+    kept = str(tmp_path / "inventory.json")
+    put(stack, *map(str, range(120)))
+    first = function(SNAPSHOT_URI=kept)
+    stack.b2.remove_all()
+    put(stack, "1", "2")
+
+    second = function(SNAPSHOT_URI=kept)
+
+    assert [each.log.metrics["shrunk_by"] for each in (first, second)] == [0, 118]
+    assert (second.report["shrunk_by"], second.log.outcome, len(stack.rows())) == (118, DAILY, 120)
+    said = [record["message"] for record in second.log.records if record["level"] == "WARNING"]
+    assert [message.partition(":")[0] for message in said] == [
+        "the last snapshot has 120 objects, this listing 2"
+    ]
 
 
 class Failure(NamedTuple):

@@ -14,7 +14,7 @@ NAMES = [
     *("run_id", "started_at", "duration_ms", "bucket", "prefix", "list_mode", "key_order"),
     *("database_name", "database_id", "dry_run", "discovered", "known", "new", "inserted", "confirmed"),
     *("deferred", "unidentified", "rounds", "checked", "missing_after", "list_requests", "d1_requests"),
-    *("rows_read", "rows_written", "changed_db", "bookmark", "listing_sha256", "snapshot"),
+    *("rows_read", "rows_written", "changed_db", "bookmark", "listing_sha256", "shrunk_by", "snapshot"),
 ]
 
 REPORT = SyncReport(
@@ -45,6 +45,7 @@ REPORT = SyncReport(
     changed_db=True,
     bookmark="00000001-00000002-00000003",
     listing_sha256="0" * 64,
+    shrunk_by=0,
     snapshot=SnapshotReport("s3://bucket/b2.json.gz", "0" * 64, changed=True),
 )
 
@@ -52,7 +53,7 @@ REPORT = SyncReport(
 def test_the_json_has_the_promised_names_in_their_order() -> None:
     """The names and their order are a promise to every reader of the JSON."""
     assert list(json.loads(REPORT.as_json())) == NAMES
-    assert list(json.loads(REPORT.as_json())["snapshot"]) == ["uri", "sha256", "changed"]
+    assert list(json.loads(REPORT.as_json())["snapshot"]) == ["uri", "sha256", "changed", "objects_before"]
 
 
 @pytest.mark.parametrize(

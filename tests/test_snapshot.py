@@ -2,10 +2,12 @@
 
 import gzip
 import hashlib
+import io
 import os
 import resource
 import stat
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,8 @@ from werkzeug import Request, Response
 
 from b2d1 import snapshot
 from b2d1.errors import SnapshotError
+from b2d1.inventory import InventoryWriter
+from b2d1.media import MediaObject
 from b2d1.report import SnapshotReport
 from sandbox.b2 import EmbeddedB2
 
@@ -34,6 +38,16 @@ def document(tmp_path: Path) -> Path:
     return path
 
 
+def inventory(*keys: str) -> bytes:
+    """Write the inventory of such objects, as b2d1 does."""
+    out = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        writer = InventoryWriter(out, "b", "", "objects", Path(folder))
+        writer.add(MediaObject(key, 1, "", "e", "f") for key in keys)
+        writer.close()
+    return out.getvalue()
+
+
 def sha256(path: Path) -> str:
     """Compute a file's digest."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -44,9 +58,11 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def keep(document: Path, uri: str | Path, time: FakeTime | None = None) -> SnapshotReport:
-    """Keep the document there."""
-    return snapshot.keep(document, sha256(document), str(uri), (time or FakeTime()).retrying())
+def keep(
+    document: Path, uri: str | Path, time: FakeTime | None = None, *, objects: int = 7
+) -> SnapshotReport:
+    """Keep the document there, as one of so many objects."""
+    return snapshot.keep(document, sha256(document), objects, str(uri), (time or FakeTime()).retrying())
 
 
 def fault(document: Path, uri: str | Path, time: FakeTime | None = None) -> SnapshotError:
@@ -251,7 +267,7 @@ def test_a_document_that_disappears_leaves_the_old_snapshot(
     document.unlink()
 
     with pytest.raises(SnapshotError, match=r"No such file or directory: .*/run/inventory\.json"):
-        snapshot.keep(document, digest, str(place), FakeTime().retrying())
+        snapshot.keep(document, digest, 7, str(place), FakeTime().retrying())
 
     assert (names(place.parent), place.read_bytes()) == ([name], before)
 
@@ -335,7 +351,7 @@ def test_a_snapshot_in_s3_is_the_inventory(
     assert report == SnapshotReport(uri, sha256(document), changed=True)
     assert unpacked == document.read_bytes()
     assert answer["ContentType"] == content_type
-    assert answer["Metadata"] == {"b2d1-sha256": sha256(document)}
+    assert answer["Metadata"] == {"b2d1-sha256": sha256(document), "b2d1-objects": "7"}
     assert not key.endswith(".gz") or answer["Body"][3:8] == packed[3:8] == bytes(5)
 
 
@@ -352,6 +368,53 @@ def test_an_unchanged_snapshot_in_s3_is_not_written_again(s3: EmbeddedB2, docume
     assert [report.changed for report in (first, second, third)] == [True, False, True]
     head, put = f"HEAD /snapshots/{key}", f"PUT /snapshots/{key}"
     assert s3.requests == [head, put, head, head, put]
+
+
+@pytest.mark.parametrize(
+    ("content", "before"),
+    [
+        pytest.param(None, None, id="nothing"),
+        pytest.param(inventory(), 0, id="an empty one"),
+        pytest.param(inventory("a"), 1, id="one object"),
+        pytest.param(inventory("a", "line\nend", "]}\n", '{"bucket":'), 4, id="keys like its marks"),
+        pytest.param(inventory(*map(str, range(30_000))), 30_000, id="more than is read at once"),
+        pytest.param(inventory("a", "b")[:-1], None, id="cut short"),
+        pytest.param(b"{\n" + inventory("a")[1:], None, id="in another form"),
+        pytest.param(b'{"objects":[\n{"key":"a"}\n]}\n', None, id="of the original scripts"),
+        pytest.param(b"", None, id="an empty file"),
+    ],
+)
+@pytest.mark.parametrize("name", ["inventory.json", "inventory.json.gz"])
+def test_the_report_tells_how_many_objects_were_there_before(
+    document: Path, tmp_path: Path, name: str, content: bytes | None, before: int | None
+) -> None:
+    """The objects of the snapshot that is replaced are counted; those of what is none are unknown."""
+    place = tmp_path / name
+    if content is not None:
+        place.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+
+    assert keep(document, place).objects_before == before
+
+
+def test_an_unchanged_snapshot_has_as_many_objects_as_before(document: Path, tmp_path: Path) -> None:
+    """Where nothing is replaced the count before is the count now."""
+    document.write_bytes(inventory("a", "b"))
+
+    reports = [keep(document, tmp_path / "inventory.json") for _ in range(2)]
+
+    assert [(report.changed, report.objects_before) for report in reports] == [(True, None), (False, 2)]
+
+
+def test_s3_tells_how_many_objects_were_there_before(s3: EmbeddedB2, document: Path) -> None:
+    """The count stands beside the digest, so that one HEAD tells it and nothing is fetched."""
+    reports = []
+    for objects, content in ((12_345, b"1"), (17, b"2"), (17, b"2"), (0, b"3")):
+        document.write_bytes(content)
+        reports.append(keep(document, "s3://snapshots/a.json", objects=objects))
+
+    told = [(report.changed, report.objects_before) for report in reports]
+    assert told == [(True, None), (True, 12_345), (False, 17), (True, 17)]
+    assert [line.split()[0] for line in s3.requests] == ["HEAD", "PUT", "HEAD", "PUT", "HEAD", "HEAD", "PUT"]
 
 
 def test_an_object_of_other_hands_is_replaced(s3: EmbeddedB2, document: Path) -> None:
@@ -497,6 +560,16 @@ def test_s3_ends_inside_the_deadline(scripted: HTTPServer, document: Path, fake_
     began = fake_time.now
 
     with pytest.raises(SnapshotError, match="gave up"):
-        snapshot.keep(document, sha256(document), "s3://snapshots/a.json", fake_time.retrying(20))
+        snapshot.keep(document, sha256(document), 7, "s3://snapshots/a.json", fake_time.retrying(20))
 
     assert fake_time.now - began <= 20
+
+
+@pytest.mark.parametrize("count", ["", "many", "-1", "1.5", "9" * 19])
+def test_a_count_that_is_none_is_unknown(
+    scripted: HTTPServer, document: Path, fake_time: FakeTime, count: str
+) -> None:
+    """What others wrote in the place of the count is not believed."""
+    Script(scripted, Response(headers={"x-amz-meta-b2d1-objects": count}), kept())
+
+    assert keep(document, "s3://snapshots/a.json", fake_time).objects_before is None

@@ -66,6 +66,9 @@ def forwarder(stack: Stack) -> Iterator[Forwarder]:
         yield forwarder
 
 
+FIRST_OR_KNOWN = [pytest.param(0, id="a first run"), pytest.param(1, id="a known bucket")]
+
+
 class TestCompareAndInsert:
     """What the bucket has and the table lacks gets in, once."""
 
@@ -107,6 +110,7 @@ class TestCompareAndInsert:
             "d1_requests": len(stack.d1.requests),
             "rows_written": 10,  # the row, its two index entries, and the counter of the ids once
             "changed_db": True,
+            "shrunk_by": 0,
             "snapshot": None,
         }
         assert report.shortfall() is None
@@ -139,22 +143,76 @@ class TestCompareAndInsert:
         assert (report.discovered, report.known, report.new, report.inserted) == (2, 1, 1, 1)
         assert stack.rows(ROWS) == [row_of(key, b"1") for key in "abc"] + [row_of("b", b"22")]
 
-    def test_an_empty_listing_of_a_known_bucket_is_refused(self, stack: Stack, tmp_path: Path) -> None:
-        """A listing of nothing shares no key with the table: nothing is written, the snapshot neither."""
-        fill(stack.d1, [row_of("a", b"1")])
-        stack.extra["SNAPSHOT_URI"] = str(tmp_path / "kept.json")
+    @pytest.mark.parametrize("rows", FIRST_OR_KNOWN)
+    @pytest.mark.parametrize("dry_run", [False, True])
+    @pytest.mark.parametrize(
+        ("prefix", "message"),
+        [
+            pytest.param("", "not one object was listed", id="no prefix"),
+            pytest.param("fotos/", "not one object was listed whose key begins with 'fotos/'", id="a prefix"),
+        ],
+    )
+    def test_an_empty_listing_is_refused(
+        self, stack: Stack, tmp_path: Path, *, rows: int, dry_run: bool, prefix: str, message: str
+    ) -> None:
+        """Where nothing is listed nothing is written, neither row nor snapshot, and the prefix is named."""
+        if rows:
+            fill(stack.d1, [row_of("a", b"1")])
+        stack.extra |= {"SNAPSHOT_URI": str(tmp_path / "kept.json"), "B2_PREFIX": prefix}
         (tmp_path / "kept.json").write_text("as it was")
-        with pytest.raises(GuardRefusal):
-            stack.sync()
-        assert ((tmp_path / "kept.json").read_text(), words(stack.d1)) == ("as it was", {"SELECT"})
 
-    def test_an_emptied_bucket_is_no_change(self, stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+        with pytest.raises(GuardRefusal) as refusal:
+            stack.sync(dry_run=dry_run)
+
+        assert (str(refusal.value), refusal.value.exit_code) == (message, 5)
+        assert refusal.value.hint == (
+            "The usual cause is the prefix (B2_PREFIX, --prefix, the event's), or another bucket. "
+            "If it is to be empty: run with --adopt."
+        )
+        assert ((tmp_path / "kept.json").read_text(), words(stack.d1)) == ("as it was", {"SELECT"})
+        assert len(stack.rows()) == rows
+
+    @pytest.mark.parametrize("rows", FIRST_OR_KNOWN)
+    def test_an_emptied_bucket_is_no_change(
+        self, stack: Stack, caplog: pytest.LogCaptureFixture, rows: int
+    ) -> None:
         """A bucket known to be empty takes nothing from the table, gives it nothing, and is remarked upon."""
-        fill(stack.d1, [row_of("a", b"1")])
+        known = [row_of("a", b"1")][:rows]
+        if known:
+            fill(stack.d1, known)
         report = stack.sync(adopt=True)
-        assert caplog.messages == ["not one object was listed: is B2_PREFIX right?"]
+        cause = "The usual cause is the prefix (B2_PREFIX, --prefix, the event's), or another bucket."
+        assert caplog.messages == [f"not one object was listed. {cause}"]
         assert (report.discovered, report.known, report.new, words(stack.d1)) == (0, 0, 0, {"SELECT"})
-        assert stack.rows(ROWS) == [row_of("a", b"1")]
+        assert stack.rows(ROWS) == known
+
+    @pytest.mark.parametrize("name", ["kept.json", "kept.json.gz"])
+    def test_a_bucket_that_has_shrunk_is_told_and_loses_no_row(
+        self, stack: Stack, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+    ) -> None:
+        """Under half of the last snapshot's objects is a warning, once; every row stays."""
+        job = {"snapshot_uri": str(tmp_path / name)}
+        first, _ = run(stack, Objects(numbered(250)), **job)
+        second, _ = run(stack, Objects(numbered(17)), **job)
+        third, _ = run(stack, Objects(numbered(17)), **job)
+
+        assert [report.shrunk_by for report in (first, second, third)] == [0, 233, 0]
+        assert [report.snapshot and report.snapshot.objects_before for report in (first, second, third)] == [
+            *(None, 250, 17)
+        ]
+        said = "the last snapshot has 250 objects, this listing 17: is the prefix right? Every row stays"
+        assert caplog.messages == [said]
+        assert (len(stack.rows()), second.rows_written, second.snapshot and second.snapshot.changed) == (
+            *(250, 0, True),
+        )
+
+    def test_without_a_snapshot_nobody_knows_what_there_was(
+        self, stack: Stack, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Rows of objects that left the bucket stay, so their number says nothing of what is gone."""
+        run(stack, Objects(numbered(250)))
+
+        assert (run(stack, Objects(numbered(1)))[0].shrunk_by, caplog.messages) == (0, [])
 
     def test_all_rows_or_none(self, stack: Stack) -> None:
         """An insert that fails in its middle leaves no row behind, and is not tried again."""
@@ -175,6 +233,7 @@ class TestCompareAndInsert:
         self, stack: Stack, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Whoever reads the log knows which database a run wrote to."""
+        stack.b2.put("a", b"1")
         with caplog.at_level(logging.INFO, "b2d1"):
             report = stack.sync()
         lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
@@ -230,7 +289,7 @@ b2_keys = (
 )
 
 
-@given(bodies=st.dictionaries(b2_keys, st.binary(max_size=8), max_size=12))
+@given(bodies=st.dictionaries(b2_keys, st.binary(max_size=8), min_size=1, max_size=12))
 @examples(max_examples=40, deadline=None)
 def test_any_key_arrives_as_it_was_uploaded(shared: tuple[Stack, Bucket], bodies: dict[str, bytes]) -> None:
     """Through listing, comparison, plan, insert and back, each key is what it was, to the byte."""
@@ -643,6 +702,7 @@ class TestSnapshot:
             "uri": str(kept),
             "sha256": hashlib.sha256(kept.read_bytes()).hexdigest(),
             "changed": True,
+            "objects_before": None,
         }
         assert report.listing_sha256 == hashlib.sha256(kept.read_bytes()).hexdigest()
 

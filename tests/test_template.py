@@ -234,6 +234,7 @@ OF_FUNCTION, OF_RUNS = {"FunctionName": "SyncFunction"}, {"service": "prod"}
         ("NoDailyRunAlarm", "b2d1", OF_RUNS, "DailyRunSucceeded", ("Sum", 3600, 26, LESS, 1), "breaching"),
         ("DeferredAlarm", "b2d1", OF_RUNS, "deferred", ("Maximum", 3600, 1, MORE, 0), "notBreaching"),
         ("UnidentifiedAlarm", "b2d1", OF_RUNS, "unidentified", ("Maximum", 3600, 1, MORE, 0), "notBreaching"),
+        ("ShrunkAlarm", "b2d1", OF_RUNS, "shrunk_by", ("Maximum", 3600, 1, MORE, 0), "notBreaching"),
     ],
 )
 def test_the_alarms_have_their_numbers(
@@ -268,10 +269,10 @@ def test_an_alarm_of_lambdas_own_looks_back_far_enough() -> None:
 
 
 def test_there_are_no_other_alarms_than_these() -> None:
-    """Six alarms; a slow run is one that took over four fifths of the function's time."""
+    """Seven alarms; a slow run is one that took over four fifths of the function's time."""
     alarms = stack().of_type("AWS::CloudWatch::Alarm")
 
-    assert len(alarms) == 6
+    assert len(alarms) == 7
     assert alarms["SlowAlarm"]["Threshold"] == function()["Timeout"] * 1000 * 0.8
 
 
@@ -451,7 +452,7 @@ def test_the_dashboard_shows_the_last_month_at_a_glance() -> None:
 
     assert shown == {
         *("discovered", "inserted", "deferred", "unidentified", "DailyRunSucceeded", "RunFailed", "Errors"),
-        *("Duration", "rows_read", "rows_written"),
+        *("Duration", "rows_read", "rows_written", "shrunk_by"),
     }
     assert alarms == [[f"{name}.Arn" for name in stack().of_type("AWS::CloudWatch::Alarm")]]
     assert [query.partition(" | ")[0] for query in logs] == ["SOURCE 'SyncLogs'"]
@@ -543,7 +544,7 @@ def test_nothing_else_is_in_the_stack() -> None:
             *("AWS::Lambda::Function", "AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission"),
             *("AWS::Events::Rule", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::S3::Bucket"),
             *("AWS::S3::BucketPolicy", "AWS::SNS::Topic", "AWS::SNS::Subscription"),
-            *(["AWS::CloudWatch::Alarm"] * 6),
+            *(["AWS::CloudWatch::Alarm"] * 7),
             "AWS::CloudWatch::Dashboard",
             *(["AWS::Logs::QueryDefinition"] * 3),
         ]

@@ -120,10 +120,11 @@ def ingest(*, file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
 @json_option
 @verbose_option
 def verify_command(*, file: str | None, prefix: str | None, as_json: bool) -> None:
-    """Hold the whole table against the bucket, or against the inventory in FILE.
+    """Hold the table against the bucket, or an inventory.
 
     Nothing is written. Exit 6 if an object has no row, or a row is corrupt or differs from its object; rows
-    of objects that left the bucket are only counted. FILE is as for ingest.
+    of objects that left the bucket are only counted. FILE is an inventory
+    as for ingest.
     """
     if file is None:
         settings = read_settings()

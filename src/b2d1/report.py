@@ -10,11 +10,15 @@ from b2d1.media import ListMode
 
 @dataclasses.dataclass(frozen=True)
 class SnapshotReport:
-    """Where the inventory is kept, the SHA-256 of it (before any compression), and whether it changed."""
+    """Where the inventory is kept, the SHA-256 of it (before any compression), and whether it changed.
+
+    `objects_before` counts what the snapshot that was there holds, None where none was or it does not say.
+    """
 
     uri: str
     sha256: str
     changed: bool
+    objects_before: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +32,8 @@ class SyncReport:
     The receipt: `checked` counts the rows that D1 was asked about after they were written, and
     `missing_after` those that it did not have; None when nothing was to be written (a dry run). `changed_db`
     is false when no statement changed anything. `listing_sha256` is that of the listing as an inventory.
+
+    `shrunk_by` counts how many objects fewer than in the last snapshot there are, where that is much; else 0.
     """
 
     run_id: str
@@ -57,6 +63,7 @@ class SyncReport:
     changed_db: bool
     bookmark: str | None
     listing_sha256: str
+    shrunk_by: int
     snapshot: SnapshotReport | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -128,7 +135,7 @@ class VerifyReport:
         found = {"missing": self.missing, "different": self.different, "corrupt": self.corrupt}
         if not any(found.values()):
             return left_out(self.unidentified, self.bucket)
-        if self.rows and not self.matching + self.different:
+        if self.rows > self.corrupt and not self.matching + self.different:
             hint = "Not one row is of this listing: compare bucket, prefix, B2_LIST_MODE and database."
         elif self.missing and not self.different + self.corrupt:
             hint = "b2d1 sync inserts what is missing."

@@ -6,6 +6,7 @@ S3 here is AWS, with the credentials of whoever runs this, never B2's.
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -13,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import boto3.session
 from botocore.config import Config
@@ -26,19 +27,31 @@ from b2d1.retry import TRY_AGAIN_STATUS, Deadline, Retrying, retry_after_seconds
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 MESSAGE_LENGTH = 300
-DIGEST_NAME = "b2d1-sha256"  # in the S3 object's metadata: the digest of the inventory before compression
+READ_BYTES = 1_000_000
+# In the S3 object's metadata: the digest of the inventory before compression, and how many objects it has.
+DIGEST_NAME, COUNT_NAME = "b2d1-sha256", "b2d1-objects"
+# How an inventory begins and ends, with a line for each object in between.
+HEAD, FOOT = b'{"bucket":', b"\n]}\n"
 
 
-def keep(document: Path, sha256: str, uri: str, retrying: Retrying) -> SnapshotReport:
-    """Keep an inventory, whose digest is `sha256`, at the place that `uri` names; .gz compresses it.
+class _Kept(NamedTuple):
+    """What is known of a snapshot that is there: its digest, and the number of its objects."""
 
-    Raises SnapshotError; what was there before is whole then.
+    sha256: str | None = None
+    objects: int | None = None
+
+
+def keep(document: Path, sha256: str, objects: int, uri: str, retrying: Retrying) -> SnapshotReport:
+    """Keep an inventory at the place that `uri` names; .gz compresses it.
+
+    `sha256` is its digest, `objects` how many it holds. Raises SnapshotError; what was there before is then
+    whole.
     """
     try:
         if uri.startswith("s3://"):
-            changed = _keep_in_s3(document, sha256, uri, retrying)
+            before = _keep_in_s3(document, _Kept(sha256, objects), uri, retrying)
         else:
-            changed = _keep_at_path(document, sha256, uri)
+            before = _keep_at_path(document, sha256, uri)
     except OSError as failure:
         said = failure.strerror or str(failure)
         raise SnapshotError(
@@ -49,18 +62,20 @@ def keep(document: Path, sha256: str, uri: str, retrying: Retrying) -> SnapshotR
     except SnapshotError as error:
         error.doing = f"keeping the snapshot at {uri}"
         raise
-    return SnapshotReport(uri, sha256, changed)
+    return SnapshotReport(uri, sha256, before.sha256 != sha256, before.objects)
 
 
-def _keep_at_path(document: Path, sha256: str, uri: str) -> bool:
+def _keep_at_path(document: Path, sha256: str, uri: str) -> _Kept:
+    """Keep the inventory; return what was there before."""
     path, zipped = Path(os.path.realpath(uri)), uri.endswith(".gz")
-    before = path.stat() if path.exists() else None
+    before, kept = path.stat() if path.exists() else None, _Kept()
     if before:
         # A folder cannot be replaced, a device must not be, and a pipe would have us wait.
         if not stat.S_ISREG(before.st_mode):
             raise OSError("it is no ordinary file")
-        if _digest(path, zipped=zipped) == sha256:
-            return False
+        kept = _read(path, zipped=zipped)
+        if kept.sha256 == sha256:
+            return kept
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".b2d1-", delete=False) as new:
         try:
@@ -73,7 +88,7 @@ def _keep_at_path(document: Path, sha256: str, uri: str) -> bool:
         except BaseException:
             Path(new.name).unlink()
             raise
-    return True
+    return kept
 
 
 def _umask() -> int:
@@ -82,12 +97,18 @@ def _umask() -> int:
     return umask
 
 
-def _digest(path: Path, *, zipped: bool) -> str | None:
-    """Compute the digest of the inventory in a file; None when it holds none."""
+def _read(path: Path, *, zipped: bool) -> _Kept:
+    """Compute the digest of a file's content, and count the objects if it is an inventory as we write it."""
     opened = gzip.open if zipped else open
+    digest, lines, head, foot = hashlib.sha256(), 0, b"", b""
     with suppress(EOFError, zlib.error, gzip.BadGzipFile), opened(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-    return None
+        while data := file.read(READ_BYTES):
+            digest.update(data)
+            lines += data.count(b"\n")
+            head, foot = head or data[: len(HEAD)], (foot + data)[-len(FOOT) :]
+        # The first line has none, nor has the last; in a key a line's end is written as \\n.
+        return _Kept(digest.hexdigest(), lines - 2 if (head, foot) == (HEAD, FOOT) else None)
+    return _Kept()
 
 
 def _copy(document: Path, target: IO[bytes], *, zipped: bool) -> None:
@@ -100,12 +121,16 @@ def _copy(document: Path, target: IO[bytes], *, zipped: bool) -> None:
             shutil.copyfileobj(source, packed)
 
 
-def _keep_in_s3(document: Path, sha256: str, uri: str, retrying: Retrying) -> bool:
+def _keep_in_s3(document: Path, new: _Kept, uri: str, retrying: Retrying) -> _Kept:
+    """Keep the inventory; return what was there before."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     client = s3_call(lambda: s3_client(retrying.deadline), retrying)
     head = s3_call(lambda: client.head_object(Bucket=bucket, Key=key), retrying, absent={403, 404})
-    if head and head["Metadata"].get(DIGEST_NAME) == sha256:
-        return False
+    told = head["Metadata"] if head else {}
+    count = told.get(COUNT_NAME, "")
+    kept = _Kept(told.get(DIGEST_NAME), int(count) if re.fullmatch("[0-9]{1,18}", count) else None)
+    if kept.sha256 == new.sha256:
+        return kept
     with tempfile.TemporaryFile(dir=document.parent) as body:
         _copy(document, body, zipped=key.endswith(".gz"))
 
@@ -115,7 +140,7 @@ def _keep_in_s3(document: Path, sha256: str, uri: str, retrying: Retrying) -> bo
                 Bucket=bucket,
                 Key=key,
                 Body=body,
-                Metadata={DIGEST_NAME: sha256},
+                Metadata={DIGEST_NAME: str(new.sha256), COUNT_NAME: str(new.objects)},
                 ContentType="application/gzip" if key.endswith(".gz") else "application/json",
             )
             if "ETag" not in answer:  # botocore believes any page that comes under HTTP 200
@@ -123,7 +148,7 @@ def _keep_in_s3(document: Path, sha256: str, uri: str, retrying: Retrying) -> bo
                 raise SnapshotError("the answer is not S3's", hint=hint, retry=Retry.SOON)
 
         s3_call(put, retrying)
-    return True
+    return kept
 
 
 def s3_client(deadline: Deadline) -> Any:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from b2d1 import plan_sql, snapshot
 from b2d1.d1 import Database
-from b2d1.errors import B2D1Error, D1Error
+from b2d1.errors import B2D1Error, D1Error, GuardRefusal
 from b2d1.forecast import free_plan
 from b2d1.guards import Guards
 from b2d1.inventory import InventoryWriter
@@ -24,6 +24,7 @@ from b2d1.retry import Retrying
 from b2d1.rounds import Rounds
 from b2d1.run_folder import run_folder
 from b2d1.settings import DEFAULT_ROWS_PER_PUBLISH, Settings
+from b2d1.shrinkage import shrunk_by
 from b2d1.source import Source
 from b2d1.staging import Staging
 from b2d1.written import Written
@@ -119,7 +120,7 @@ def sync(
         kept = None
         if job.snapshot_uri and not source.unidentified:
             try:
-                kept = snapshot.keep(document, listing_sha256, job.snapshot_uri, retrying)
+                kept = snapshot.keep(document, listing_sha256, source.discovered, job.snapshot_uri, retrying)
             except B2D1Error as error:
                 if not job.dry_run:
                     error.message += f" (the rows are in: {written.inserted:,} inserted, verified)"
@@ -153,6 +154,7 @@ def sync(
         changed_db=database.usage.changed_db or not written.confirmed,
         bookmark=written.bookmark,
         listing_sha256=listing_sha256,
+        shrunk_by=shrunk_by(kept.objects_before if kept else None, source.discovered),
         snapshot=kept,
     )
 
@@ -195,8 +197,6 @@ def compare(
     if waiting:
         yield from ask(len(waiting))
     progress(source.discovered, new)
-    if not source.discovered:
-        logger.warning("not one object was listed: is B2_PREFIX right?")
 
 
 def make_plan(
@@ -223,10 +223,21 @@ def make_plan(
         guards.refuse_slow_guards(plan.new)
     if plan.due and _could_conflict(plan, guards):
         guards.refuse_other_identity(plan.chunks())
+    if not source.discovered:
+        _refuse_nothing(source.prefix, adopt=adopt)
     known = source.discovered - source.unidentified - plan.new
     # Objects without an identity are the listing's own fault, told by another error: not another bucket's.
     if not (known or adopt) and (plan.new or not source.unidentified):
         guards.refuse_other_bucket(plan.all_chunks())
+
+
+def _refuse_nothing(prefix: str, *, adopt: bool) -> None:
+    """Refuse a listing without an object, be it a first run's: then nothing else would tell of it."""
+    message = "not one object was listed" + (f" whose key begins with {prefix!r}" if prefix else "")
+    hint = "The usual cause is the prefix (B2_PREFIX, --prefix, the event's), or another bucket."
+    if not adopt:
+        raise GuardRefusal(message, hint=f"{hint} If it is to be empty: run with --adopt.")
+    logger.warning("%s. %s", message, hint)
 
 
 def _could_conflict(plan: Plan, guards: Guards) -> bool:

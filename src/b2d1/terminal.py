@@ -39,6 +39,8 @@ def summary(report: SyncReport) -> str:
         lines.append(f"deferred {report.deferred} to the next run")
     if report.unidentified:
         lines.append(f"unidentified {report.unidentified}")
+    if report.shrunk_by:
+        lines.append(f"shrunk_by {report.shrunk_by} since the last snapshot")
     if report.key_order != "utf-8":
         lines.append(f"key_order {report.key_order}")
     if report.bookmark:

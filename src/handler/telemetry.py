@@ -16,7 +16,7 @@ metrics = Metrics(namespace="b2d1")
 
 FIGURES = (
     *("discovered", "known", "new", "inserted", "checked", "deferred", "unidentified", "rounds"),
-    *("missing_after", "list_requests", "d1_requests", "rows_read", "rows_written"),
+    *("missing_after", "list_requests", "d1_requests", "rows_read", "rows_written", "shrunk_by"),
 )
 
 
