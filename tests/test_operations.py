@@ -33,7 +33,7 @@ def test_the_runners_commands_run_as_they_stand(stack: Stack, tmp_path: Path) ->
     env = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **stack.env}
     env["HOME"] = str(tmp_path)  # no AWS credentials of whoever runs the tests
     commands = [command for command, _ in COMMANDS if command.startswith("b2d1 ")]
-    inline = ["b2d1 inventory > old.json", *re.findall(r"`(b2d1 (?:inventory|diff) [^`]*)`", DOCUMENT)]
+    inline = ["b2d1 inventory > old.json", *re.findall(r"`(b2d1 (?:inventory|diff|verify) [^`]*)`", DOCUMENT)]
 
     for command in [*commands, *inline]:
         done = subprocess.run(
