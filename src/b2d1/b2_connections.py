@@ -28,7 +28,7 @@ class Connections:
         for connection in connections:
             if open_socket := connection.sock:
                 with suppress(OSError):  # it is closed by now
-                    # Not TLS's own shutdown, which would wait for an answer.
+                    # Not SSLSocket's own, which takes TLS away under the thread that reads.
                     socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
 
     def _followed(self, pool: type[Any]) -> type[Any]:
