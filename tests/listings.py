@@ -5,7 +5,7 @@ import dataclasses
 import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -63,21 +63,25 @@ def listed(bucket: Bucket, known_keys: Callable[[], list[str]] = no_keys) -> Lis
 
 
 class Buckets:
-    """Makes Buckets, listed from one server; those of a mode share a client, since to make one takes time."""
+    """Makes Buckets; those of a mode share a server and a client, since to make one takes time.
 
-    def __init__(self, server: PageServer) -> None:
-        self._server = server
-        self._made: dict[ListMode, Bucket] = {}
+    After a listing that was stopped there is another server: requests may still be on their way to that one.
+    """
+
+    def __init__(self, servers: ExitStack) -> None:
+        self._servers = servers
+        self._made: dict[ListMode, tuple[PageServer, Bucket]] = {}
 
     def __call__(
         self, host: KeyHost, mode: ListMode = "objects", *, workers: int, prefix: str = ""
     ) -> Bucket:
         """Make the Bucket that lists `host`, which answers from now on."""
-        self._server.answer(host)
-        if mode not in self._made or self._made[mode].halted:
-            settings = self._server.settings(mode, list_workers=16)
-            self._made[mode] = Bucket(settings, Retrying(attempts=1))
-        bucket = copy.copy(self._made[mode])
+        if mode not in self._made or self._made[mode][1].halted:
+            server = self._servers.enter_context(PageServer())
+            self._made[mode] = server, new_bucket(server, host, mode, workers=16)
+        server, made = self._made[mode]
+        server.answer(host)
+        bucket = copy.copy(made)
         bucket.workers = workers
         bucket.settings = dataclasses.replace(bucket.settings, prefix=prefix)
         return bucket

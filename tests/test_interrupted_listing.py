@@ -29,7 +29,7 @@ ROWS = numbered(200)
 POINTS = ["k00050", "k00100", "k00150"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[PageServer]:
     with PageServer() as server:
         yield server

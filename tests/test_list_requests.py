@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from random import Random
 
 import pytest
@@ -19,15 +20,16 @@ from b2d1.throttle import ANSWERS_TO_GROW
 MODES: list[ListMode] = ["objects", "versions"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[PageServer]:
     with PageServer() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def make(server: PageServer) -> Buckets:
-    return Buckets(server)
+def make() -> Iterator[Buckets]:
+    with ExitStack() as servers:
+        yield Buckets(servers)
 
 
 def never() -> list[str]:
@@ -83,6 +85,19 @@ def test_known_keys_divide_a_large_bucket_at_few_more_requests(make: Buckets) ->
     assert kinds(host).keys() == {"page", "range"}
     assert found.parts > 8
     assert len(host.asked) <= 1500 * 1.03 + 16
+
+
+def test_keys_that_are_gone_do_not_keep_a_bucket_undivided(make: Buckets) -> None:
+    """An index most of whose keys are gone, from where the bucket begins, still divides the rest."""
+    keys = [row.key for row in numbered(2000)]
+    host = KeyHost(numbered(2000), size=5)
+    known = [f"a{number}" for number in range(900)] + Random(1).sample(keys, 100)
+
+    found = listed(make(host, workers=8), lambda: known)
+
+    assert (found.keys, kinds(host).keys()) == (keys, {"page", "range"})
+    assert found.parts >= 4
+    assert len(host.asked) <= 400 * 1.03 + 8
 
 
 YEARS = [f"{year}/{month:02}/" for year in (2022, 2023) for month in range(1, 13)]

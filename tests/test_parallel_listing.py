@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import ExitStack
 from random import Random
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from key_host import Honest, KeyHost, Meeting, objects
 from listings import EAGER, Buckets, listed
 from page_strategies import AWKWARD, NO_ETAGS, keys
-from pages import Answer, Asked, PageServer, Row, etag_of
+from pages import Answer, Asked, Row, etag_of
 
 from b2d1.media import ListMode
 
@@ -66,8 +67,8 @@ def cases(draw: Any) -> Case:
 
 @pytest.fixture(scope="module")
 def make() -> Iterator[Buckets]:
-    with PageServer() as server:
-        yield Buckets(server)
+    with ExitStack() as servers:
+        yield Buckets(servers)
 
 
 ASTRAL = objects(["a", *BORDERS, *(f"b{border}{n}" for border in BORDERS for n in range(3)), "c"])

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from key_host import (
@@ -19,7 +20,7 @@ from key_host import (
     without,
 )
 from listings import Buckets, Listed, listed, threads_left
-from pages import Answer, Asked, PageServer
+from pages import Answer, Asked
 
 from b2d1.errors import B2Error
 from b2d1.media import ListMode
@@ -33,8 +34,8 @@ MIDDLE = "k00030"
 
 @pytest.fixture(scope="module")
 def make() -> Iterator[Buckets]:
-    with PageServer() as server:
-        yield Buckets(server)
+    with ExitStack() as servers:
+        yield Buckets(servers)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,9 @@
 """Ranges tile the keys, whenever a worker comes for its next range or with its next page."""
 
 import dataclasses
+import threading
 from bisect import bisect_right
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -23,6 +25,18 @@ def page(keys: list[str], *, more: bool) -> Page:
     return Page(objects, unidentified, len(keys), {"at": 1} if more else None, max(keys, default=""), [])
 
 
+class WouldWait(Exception):
+    """Raised where a worker would wait for others, who are all in this one thread."""
+
+
+def never_waiting(ranges: Ranges) -> Ranges:
+    def wait() -> None:
+        raise WouldWait
+
+    ranges._changed.wait = wait  # type: ignore[assignment,method-assign]
+    return ranges
+
+
 @dataclasses.dataclass
 class Worker:
     """A worker on its way: its range, how far that is listed, and the page that it waits for."""
@@ -40,18 +54,19 @@ class Simulation:
         self._keys = keys
         self._size = size
         first = KeyRange(Walk(NO_BUCKET))
-        self.ranges = Ranges(NO_BUCKET, first)
+        self.ranges = never_waiting(Ranges(NO_BUCKET, first))
         self.ranges.divide_at(points)
         self.workers = [Worker() for _ in range(workers)]
 
     def step(self, worker: Worker) -> None:
         """Let a worker claim a range, ask for a page, or come with one; or leave when there is no range."""
         if worker.part is None:
-            worker.part = self.ranges.claim()
-            if worker.part is None:
-                self.workers.remove(worker)
-            else:
-                worker.place = bisect_right(self._keys, worker.part.after)
+            with suppress(WouldWait):
+                worker.part = self.ranges.claim()
+                if worker.part is None:
+                    self.workers.remove(worker)
+                else:
+                    worker.place = bisect_right(self._keys, worker.part.after)
         elif worker.coming is None:
             end = worker.place + self._size
             worker.coming = page(self._keys[worker.place : end], more=end < len(self._keys))
@@ -90,7 +105,8 @@ def test_ranges_tile_in_whatever_order_workers_come(
         if simulation.workers:
             simulation.step(simulation.workers[choice % len(simulation.workers)])
     while simulation.workers:
-        simulation.step(simulation.workers[-1])
+        # Whoever waits, waits for one who lists: else there would be no end.
+        simulation.step(next((one for one in simulation.workers if one.part), simulation.workers[0]))
 
     simulation.ranges.prove()
     assert simulation.listed == sorted(keys)
@@ -112,24 +128,58 @@ def test_a_page_that_is_on_its_way_is_cut_where_its_range_now_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("points", "pages", "halved"),
+    ("points", "claimed"),
     [
-        pytest.param(0, 100, False, id="nowhere to divide"),
-        pytest.param(WORTH_HALVING - 1, 1, False, id="too little left"),
-        pytest.param(WORTH_HALVING, 1, True, id="enough left"),
+        pytest.param(0, None, id="nowhere to divide"),
+        pytest.param(WORTH_HALVING - 1, WouldWait, id="too little left"),
+        pytest.param(WORTH_HALVING, ("b3", None, "b3"), id="enough left"),
     ],
 )
-def test_a_range_is_halved_where_enough_is_left(points: int, pages: int, *, halved: bool) -> None:
-    """A range is divided in its middle when what is left of it is worth a request more."""
-    ranges = Ranges(NO_BUCKET, KeyRange(Walk(NO_BUCKET)))
-    ahead = [f"b{number}" for number in range(points)]
-    ranges.divide_at(ahead)
-    first = ranges.claim()
-    assert first is not None
-    for number in range(pages):
-        ranges.take(first, page([f"a{number:03}"], more=True))
+def test_a_range_is_halved_where_enough_is_left(points: int, claimed: object) -> None:
+    """A range is divided in its middle when what is left is worth a request more; until then one waits."""
+    first = KeyRange(Walk(NO_BUCKET))
+    ranges = never_waiting(Ranges(NO_BUCKET, first))
+    ranges.divide_at([f"b{number}" for number in range(points)])
+    assert ranges.claim() is first
+    ranges.take(first, page(["a"], more=True))
+
+    found: object = WouldWait
+    with suppress(WouldWait):
+        half = ranges.claim()
+        found = half and (half.after, half.until, first.until)
+
+    assert found == claimed
+
+
+def test_points_that_were_passed_at_once_say_nothing_of_the_rest() -> None:
+    """Many points where the bucket begins do not make what comes after look small for long."""
+    first = KeyRange(Walk(NO_BUCKET))
+    ranges = never_waiting(Ranges(NO_BUCKET, first))
+    ranges.take(first, page(["b"], more=True))
+    ranges.divide_at([*(f"a{number}" for number in range(900)), *(f"c{number}" for number in range(5))])
+    ranges.claim()
+    with pytest.raises(WouldWait):
+        ranges.claim()
+    for key in ("b1", "b2"):
+        ranges.take(first, page([key], more=True))
 
     half = ranges.claim()
 
-    assert (half is not None) == halved
-    assert half is None or (half.after, half.until, first.until) == ("b3", None, "b3")
+    assert half is not None
+    assert half.after == "c2"
+
+
+def test_who_waits_for_a_range_is_let_go() -> None:
+    """A worker that waits for something to halve goes when all is stopped."""
+    first = KeyRange(Walk(NO_BUCKET))
+    ranges = Ranges(NO_BUCKET, first)
+    ranges.divide_at(["a"])
+    ranges.claim()
+    found: list[KeyRange | None] = []
+    waiting = threading.Thread(target=lambda: found.append(ranges.claim()))
+    waiting.start()
+
+    ranges.stop()
+    waiting.join(20)
+
+    assert (waiting.is_alive(), found) == (False, [None])

@@ -61,7 +61,7 @@ class Listing:
             if number == STRAIGHT_PAGES and self._bucket.workers > 1:
                 break
         self._ranges.divide_at(self._points(known_keys()))
-        with closing(iter(Crew(self._bucket.workers, self._work, self._bucket.halt))) as batches:
+        with closing(iter(Crew(self._bucket.workers, self._work, self._halt))) as batches:
             for batch in batches:
                 yield self._counted(batch)
         self._ranges.prove()
@@ -92,6 +92,10 @@ class Listing:
                 deliver(self._ranges.take(part, page))
                 if part.done:
                     break
+
+    def _halt(self) -> None:
+        self._bucket.halt()
+        self._ranges.stop()
 
     def _counted(self, batch: Batch) -> Batch:
         self.discovered += len(batch.objects) + len(batch.unidentified)

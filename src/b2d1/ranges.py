@@ -46,33 +46,46 @@ class Ranges:
         self._bucket = bucket
         self._points: list[str] = []
         self._pages = 0
+        # How many pages and points were passed before the ranges were divided.
+        self._before = 0, 0
         self._unclaimed = [first]
         self._ranges = [first]
-        self._lock = threading.Lock()
+        self._stopped = False
+        self._changed = threading.Condition()
 
     def divide_at(self, points: list[str]) -> None:
         """Let the ranges be divided at these points, in order; some may lie in what is listed already."""
         self._points = points
+        self._before = self._pages, self._passed()
 
     def claim(self) -> KeyRange | None:
-        """Take a range to list: half of the one with most left to do; None when none is worth halving."""
-        with self._lock:
-            if self._unclaimed:
-                return self._unclaimed.pop()
-            largest = max(self._ranges, key=lambda each: len(self._ahead(each)))
-            ahead = self._ahead(largest)
-            if len(ahead) * self._pages_to_a_point() < WORTH_HALVING:
-                return None
-            middle = self._points[ahead[len(ahead) // 2]]
-            half = KeyRange(Walk(self._bucket, middle), middle, largest.until)
-            largest.until = middle
-            self._ranges.append(half)
-            return half
+        """Take a range to list: half of the one with most left to do; None when none can be halved any more.
+
+        Waits while none is worth it: there may be more to list than the points let expect.
+        """
+        with self._changed:
+            while not self._stopped:
+                if self._unclaimed:
+                    return self._unclaimed.pop()
+                largest = max(self._ranges, key=lambda each: len(self._ahead(each)))
+                ahead = self._ahead(largest)
+                if not ahead:
+                    break
+                if len(ahead) * self._pages_to_a_point() >= WORTH_HALVING:
+                    return self._half(largest, self._points[ahead[len(ahead) // 2]])
+                self._changed.wait()
+        return None
+
+    def stop(self) -> None:
+        """Let nobody wait for a range any more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
 
     def take(self, part: KeyRange, page: Page) -> Batch:
         """Take of a page what belongs to its range; the range is `done` when nothing of it can follow."""
         objects, unidentified = page.objects, page.unidentified
-        with self._lock:
+        with self._changed:
             self._pages += 1
             until = part.until
             if until is None or page.last <= until:
@@ -83,6 +96,7 @@ class Ranges:
                 unidentified = [key for key in unidentified if key <= until]
                 part.reached, part.done = until, True
             part.listed += len(objects) + len(unidentified)
+            self._changed.notify_all()
         return Batch(part.after, objects, unidentified)
 
     def prove(self) -> None:
@@ -106,12 +120,24 @@ class Ranges:
         end = len(self._points) if part.until is None else bisect_left(self._points, part.until)
         return range(begin, max(begin, end))
 
-    def _pages_to_a_point(self) -> float:
-        passed = sum(
+    def _half(self, part: KeyRange, middle: str) -> KeyRange:
+        half = KeyRange(Walk(self._bucket, middle), middle, part.until)
+        part.until = middle
+        self._ranges.append(half)
+        return half
+
+    def _passed(self) -> int:
+        """Count the points in what is listed; where ranges were divided says nothing."""
+        return sum(
             bisect_right(self._points, each.reached) - bisect_right(self._points, each.after)
             for each in self._ranges
         )
-        return self._pages / max(1, passed)
+
+    def _pages_to_a_point(self) -> float:
+        # Keys that are gone from the bucket may lie thick where it begins, and say nothing of the rest.
+        pages, points = self._pages, self._passed()
+        pages_before, points_before = self._before
+        return max(pages / max(1, points), (pages - pages_before) / max(1, points - points_before))
 
 
 def _first_listed(ranges: Iterable[KeyRange]) -> KeyRange | None:
