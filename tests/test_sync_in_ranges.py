@@ -1,7 +1,10 @@
 """A sync whose listing comes in ranges writes what it would write of a straight one, in the same order."""
 
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,10 +15,10 @@ from listings import new_bucket, threads_left
 from objects import as_row, fill, run
 from pages import Answer, Asked, PageServer
 
-from b2d1.errors import D1Error
+from b2d1.errors import B2D1Error
 from b2d1.listing import Listing
 from b2d1.media import MediaObject
-from b2d1.media_assets import MISSING, SAMPLE_KEYS, UIDS_PER_REQUEST
+from b2d1.media_assets import MISSING, SAMPLE_KEYS
 from b2d1.report import SyncReport
 
 ROWS = numbered(240)
@@ -24,7 +27,7 @@ OBJECTS = [MediaObject(row.key, row.size, row.last_modified, row.etag, row.etag 
 POINTS = ["k00060", "k00120", "k00180"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[PageServer]:
     with PageServer() as server:
         yield server
@@ -141,32 +144,55 @@ def test_no_sample_is_read_for_a_small_bucket(server: PageServer, stack: Stack, 
     assert len(host.asked) == 240 / size
 
 
+def drop_the_table(stack: Stack, _: Path) -> None:
+    with closing(stack.d1.connect()) as connection, connection:
+        connection.execute("DROP TABLE media_assets")
+
+
+def remove_the_files(_: Stack, folder: Path) -> None:
+    for run_folder in folder.glob("b2d1-*"):
+        shutil.rmtree(run_folder)
+
+
 @pytest.mark.usefixtures("divided_at_points")
-def test_a_database_that_fails_ends_the_listing(
-    server: PageServer, stack: Stack, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("deed", "error"),
+    [
+        pytest.param(drop_the_table, "no such table: media_assets", id="the database"),
+        pytest.param(remove_the_files, "No such file or directory", id="the disk"),
+    ],
+)
+def test_what_fails_beside_the_listing_ends_it(
+    server: PageServer,
+    stack: Stack,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    deed: Callable[[Stack, Path], None],
+    error: str,
 ) -> None:
-    """An error of D1 amid a listing ends the requests to B2 that are under way, and is the error reported."""
+    """An error amid a listing ends the requests to B2 that are under way, and is the error reported."""
     fill(stack.d1, [as_row(media) for media in OBJECTS if media.key in POINTS])
     monkeypatch.setattr("b2d1.sync.UIDS_PER_REQUEST", 20)
-    host, released = KeyHost(ROWS, size=5), threading.Event()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    host, released, overdue = KeyHost(ROWS, size=5), threading.Event(), threading.Event()
     begun = Meeting(4)
 
     def hold(asked: Asked, answer: Honest) -> Answer:
         if len(host.asked) <= 3:
             return answer(asked)
         begun()
-        if not begins_range(asked):
-            return answer(asked)
-        if comes_after(asked) == POINTS[0]:
-            stack.d1.connect().execute("DROP TABLE media_assets").connection.close()
-            return answer(asked)
-        assert released.wait(PATIENCE), "nobody ended the listing"
+        if begins_range(asked) and not released.wait(PATIENCE):
+            overdue.set()
+        if comes_after(asked) == "k00014":
+            deed(stack, tmp_path)
         return answer(asked)
 
     host.conduct = hold
-    with pytest.raises(D1Error, match="no such table: media_assets"):
-        run(stack, listing(server, host, 4))
+    with pytest.raises(B2D1Error) as caught:
+        run(stack, listing(server, host, 4), rows_per_publish=1)
+    left = threads_left()
     released.set()
 
-    assert threads_left() == []
-    assert UIDS_PER_REQUEST == 20_000
+    assert error in str(caught.value)
+    assert (left, overdue.is_set()) == ([], False)
