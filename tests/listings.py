@@ -19,7 +19,12 @@ from b2d1.media import ListMode, MediaObject
 from b2d1.retry import Retrying
 
 # What makes ranges out of very few pages and points.
-EAGER = {"listing.STRAIGHT_PAGES": 1, "listing.KEYS_A_WORKER": 0, "ranges.WORTH_HALVING": 0.001}
+EAGER = {
+    "listing.STRAIGHT_PAGES": 1,
+    "listing.UNKNOWN_PAGES": 1,
+    "listing.KEYS_A_WORKER": 0,
+    "ranges.WORTH_HALVING": 0.001,
+}
 
 
 @dataclasses.dataclass(frozen=True)

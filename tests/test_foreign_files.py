@@ -32,7 +32,7 @@ OBJECTS = [
 def written(objects: list[MediaObject]) -> bytes:
     """Write an inventory as b2d1 does."""
     out = io.BytesIO()
-    writer = InventoryWriter(out, "pictures", "", "versions")
+    writer = InventoryWriter(out, "pictures", "", "versions", Path())
     writer.add(objects)
     writer.close()
     return out.getvalue()

@@ -19,7 +19,7 @@ from pages import Answer, Asked, PageServer
 
 from b2d1.b2 import Bucket
 from b2d1.errors import B2D1Error, B2Error, OutOfTime
-from b2d1.listing import Listing
+from b2d1.listing import UNKNOWN_PAGES, Listing
 from b2d1.media import ListMode
 from b2d1.retry import Retrying
 
@@ -229,7 +229,9 @@ def test_ctrl_c_ends_a_listing_in_ranges(
     under_way = Meeting(1 if held == "folders" else 2)
 
     def hang(asked: Asked, answer: Honest) -> Answer:
-        if len(host.asked) > 3 and (held == "folders" or not asked.query.keys() & {"delimiter", "max-keys"}):
+        if len(host.asked) > UNKNOWN_PAGES and (
+            held == "folders" or not asked.query.keys() & {"delimiter", "max-keys"}
+        ):
             under_way()
             released.wait(PATIENCE)
         return answer(asked)

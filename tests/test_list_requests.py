@@ -12,7 +12,7 @@ from listings import Buckets, listed, new_bucket
 from pages import Answer, Asked, PageServer
 
 from b2d1.landmarks import LEVELS, LOOKS, landmarks
-from b2d1.listing import STRAIGHT_PAGES
+from b2d1.listing import STRAIGHT_PAGES, UNKNOWN_PAGES
 from b2d1.media import ListMode
 from b2d1.retry import Retrying
 from b2d1.throttle import ANSWERS_TO_GROW
@@ -66,6 +66,30 @@ def test_a_straight_listing_asks_for_its_pages_alone(
 
     assert listed(make(host, mode, workers=workers), never).keys == [row.key for row in numbered(10 * pages)]
     assert (kinds(host), host.most) == ({"page": pages}, 1)
+
+
+@pytest.mark.parametrize("pages", [4, 5, 7])
+def test_known_keys_that_are_nearly_passed_cost_nothing_more(make: Buckets, pages: int) -> None:
+    """A bucket little over three pages long, as its index knows, is asked for its pages alone."""
+    rows = numbered(20 * pages)
+    host = KeyHost(rows, size=20)
+
+    found = listed(make(host, workers=16), lambda: [row.key for row in rows])
+
+    assert (found.keys, found.parts, kinds(host)) == ([row.key for row in rows], 1, {"page": pages})
+
+
+@pytest.mark.parametrize("known", [0, 45, 65])
+def test_where_known_keys_end_and_the_bucket_does_not_it_tells_more_itself(make: Buckets, known: int) -> None:
+    """Behind the last key that is known, when five pages are listed, folders and keys are looked for."""
+    keys = sorted(f"{folder}/{number:02}" for folder in range(8) for number in range(50))
+    host = KeyHost(objects(keys), size=10)
+
+    found = listed(make(host, workers=4), lambda: keys[:known])
+
+    first_kinds = [kind_of(asked) for asked in host.asked]
+    assert (found.keys, found.parts > 1) == (keys, True)
+    assert first_kinds.index("folders") == max(UNKNOWN_PAGES, known // 10 + 1)
 
 
 def test_known_keys_divide_a_large_bucket_at_few_more_requests(make: Buckets) -> None:
@@ -124,7 +148,7 @@ def test_a_first_load_finds_out_where_to_divide(
     meeting = Meeting(2)
 
     def side_by_side(asked: Asked, answer: Honest) -> Answer:
-        if kind_of(asked) == "range" or kinds(host)["page"] > STRAIGHT_PAGES:
+        if kind_of(asked) == "range" or kinds(host)["page"] > UNKNOWN_PAGES:
             meeting()
         return answer(asked)
 

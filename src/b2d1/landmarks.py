@@ -1,7 +1,7 @@
 """Keys spread over a bucket of which nothing is known yet, found by a few requests.
 
 First by its folders, as people keep them: those of a level at once, down to where there are enough. A folder
-with more objects than one page lists is felt for what else begins as its first objects do.
+with more in it than one page lists is felt for what else begins as that does.
 """
 
 import logging
@@ -19,36 +19,41 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# With fewer folders, those of the next level are looked at; at most so many of each of so many levels.
+# With fewer folders, those of the next level are looked at; at most so many of each of so many levels, and
+# then so many single keys.
 ENOUGH = 64
 LEVELS = 3
 LOOKS = 16
 # Objects of one folder begin alike, and go on with a digit or a letter.
 FEELERS = "2468FRfr"
-FEELER_LENGTHS = 2
+FEELER_LENGTHS = 4
 
 
 def landmarks(bucket: Bucket) -> list[str]:
     """Find keys, and beginnings of keys, in order; none where the host does not tell."""
     prefix = bucket.settings.prefix
     found: set[str] = set()
+    looks: list[Page] = []
     folders = [prefix]
     for _ in range(LEVELS):
-        looks = _pages(bucket, [{"Prefix": folder, "Delimiter": "/"} for folder in folders])
-        inner = [folder for look in looks for folder in look.folders]
-        felt = _pages(bucket, _spread([cursor for look in looks for cursor in _feelers(look, bucket)]))
-        found.update(inner, (page.last for page in felt))
+        level = _pages(bucket, [{"Prefix": folder, "Delimiter": "/"} for folder in folders])
+        inner = [folder for look in level for folder in look.folders]
+        found.update(inner)
+        looks += level
         folders = _spread(inner)
         if len(found) >= ENOUGH or not folders:
             break
+    felt = _pages(bucket, _spread([cursor for look in looks for cursor in _feelers(look, bucket)]))
+    found.update(page.last for page in felt)
     return sorted(key for key in found if key.startswith(prefix) and key != prefix)
 
 
 def _feelers(look: Page, bucket: Bucket) -> list[Cursor]:
-    """Ask for single keys beyond those of a folder that holds more objects than one page lists."""
-    if look.next is None or not look.objects:
+    """Ask for single keys beyond those of a folder that holds more than one page lists."""
+    names = sorted([*(media.key for media in look.objects), *look.folders])
+    if look.next is None or not names:
         return []
-    keys = [look.objects[0].key, look.objects[-1].key]
+    keys = [names[0], names[-1]]
     alike = os.path.commonprefix(keys)  # noqa: RUF071 - character by character is what is wanted
     starts = {
         alike[: len(alike) - shorter] + character

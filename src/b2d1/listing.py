@@ -19,9 +19,11 @@ from b2d1.walk import Walk
 
 logger = logging.getLogger(__name__)
 
-# What needs no more pages than that is not worth a request to find out how it could be divided.
+# What needs no more pages than that is not worth a request for the keys that are known.
 STRAIGHT_PAGES = 3
-# With fewer known keys than that for each worker, the bucket itself is asked.
+# Nor what needs no more than that the requests that find keys where none are known.
+UNKNOWN_PAGES = 5
+# With fewer keys ahead than that for each worker, the bucket itself is asked for some.
 KEYS_A_WORKER = 4
 
 
@@ -46,6 +48,7 @@ class Listing:
         self.list_mode = bucket.settings.list_mode
         self.discovered = 0
         self.unidentified = 0
+        self._known: list[str] = []
         self._first = KeyRange(Walk(bucket))
         self._ranges = Ranges(bucket, self._first)
 
@@ -58,9 +61,8 @@ class Listing:
             yield self._counted(self._ranges.take(self._first, page))
             if self._first.done:
                 return
-            if number == STRAIGHT_PAGES and self._bucket.workers > 1:
+            if self._bucket.workers > 1 and self._divided(number, known_keys):
                 break
-        self._ranges.divide_at(self._points(known_keys()))
         with closing(iter(Crew(self._bucket.workers, self._work, self._halt))) as batches:
             for batch in batches:
                 yield self._counted(batch)
@@ -76,12 +78,20 @@ class Listing:
         """Name the order the bucket keeps: `utf-8` (bytes), or `utf-16` as some S3 hosts have it."""
         return "utf-8" if self._ranges.in_order("bytes") else "utf-16"
 
-    def _points(self, known: list[str]) -> list[str]:
-        """Choose where the bucket may be divided: at keys that are known, or else at some that it tells."""
-        points = self._borders(known)
-        if sum(point > self._first.reached for point in points) < KEYS_A_WORKER * self._bucket.workers:
-            points = self._borders([*points, *landmarks(self._bucket)])
-        return points
+    def _divided(self, pages: int, known_keys: Callable[[], list[str]]) -> bool:
+        """Say, after so many pages, where the rest may be divided; False while it does not seem worth it."""
+        if pages < STRAIGHT_PAGES:
+            return False
+        if pages == STRAIGHT_PAGES:
+            self._known = self._borders(known_keys())
+            self._ranges.divide_at(self._known)
+        ahead = self._ranges.points_ahead()
+        # As long as known keys are ahead, they tell how far the end is.
+        if not self._ranges.worth_halving() if ahead else pages < UNKNOWN_PAGES:
+            return False
+        if ahead < KEYS_A_WORKER * self._bucket.workers:
+            self._ranges.divide_at(self._borders([*self._known, *landmarks(self._bucket)]))
+        return True
 
     def _borders(self, keys: list[str]) -> list[str]:
         return sorted({border(key, self.prefix) for key in keys if key.startswith(self.prefix)})

@@ -67,14 +67,23 @@ class Ranges:
             while not self._stopped:
                 if self._unclaimed:
                     return self._unclaimed.pop()
-                largest = max(self._ranges, key=lambda each: len(self._ahead(each)))
-                ahead = self._ahead(largest)
+                largest, ahead = self._largest()
                 if not ahead:
                     break
-                if len(ahead) * self._pages_to_a_point() >= WORTH_HALVING:
+                if self._is_worth_halving(ahead):
                     return self._half(largest, self._points[ahead[len(ahead) // 2]])
                 self._changed.wait()
         return None
+
+    def points_ahead(self) -> int:
+        """Count the points in what the range with most of them has left to do."""
+        with self._changed:
+            return len(self._largest()[1])
+
+    def worth_halving(self) -> bool:
+        """Tell whether a range can be expected to be long enough to halve it."""
+        with self._changed:
+            return self._is_worth_halving(self._largest()[1])
 
     def stop(self) -> None:
         """Let nobody wait for a range any more."""
@@ -119,6 +128,12 @@ class Ranges:
         begin = bisect_right(self._points, part.reached)
         end = len(self._points) if part.until is None else bisect_left(self._points, part.until)
         return range(begin, max(begin, end))
+
+    def _largest(self) -> tuple[KeyRange, range]:
+        return max(((each, self._ahead(each)) for each in self._ranges), key=lambda pair: len(pair[1]))
+
+    def _is_worth_halving(self, ahead: range) -> bool:
+        return len(ahead) * self._pages_to_a_point() >= WORTH_HALVING
 
     def _half(self, part: KeyRange, middle: str) -> KeyRange:
         half = KeyRange(Walk(self._bucket, middle), middle, part.until)

@@ -1,7 +1,7 @@
 """The CPU that listing took, checked and shown."""
 
 import pytest
-from tables import cells
+from table_cells import cells
 
 from bench.results import Case, Measurement, Result, section
 

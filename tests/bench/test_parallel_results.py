@@ -1,7 +1,7 @@
 """What is made of 16 connections against one."""
 
 import pytest
-from tables import cells
+from table_cells import cells
 
 from bench.list_server import Counts
 from bench.parallel import Comparison, Timed, made_section

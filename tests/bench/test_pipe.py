@@ -1,7 +1,7 @@
 """A first load against a pipe of other programs."""
 
 import pytest
-from tables import cells
+from table_cells import cells
 
 from bench import pipe
 from bench.pipe import made_section

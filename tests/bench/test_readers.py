@@ -4,7 +4,7 @@ import operator
 
 import pytest
 from conftest import FakeTime
-from tables import cells
+from table_cells import cells
 
 from bench.readers import in_rhythm, made_section, percentile
 

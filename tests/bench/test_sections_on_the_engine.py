@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tables import cells
+from table_cells import cells
 
 from bench import pipe, readers
 from bench.databases import Databases

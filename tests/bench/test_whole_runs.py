@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tables import cells
+from table_cells import cells
 
 from bench.sizes import FULL, QUICK, Sizes
 from bench.whole_runs import Run, made_section
