@@ -36,11 +36,11 @@ try:
 except MemoryError:
     pass
 
-from b2d1 import plan, snapshot, sync
+from b2d1 import compare, plan, snapshot
 from b2d1.cli import main
 from b2d1.retry import Retrying
 
-plan.CHUNK_BYTES, plan.CHUNK_ROWS, sync.UIDS_PER_REQUEST = 90_000, 500, 2_000
+plan.CHUNK_BYTES, plan.CHUNK_ROWS, compare.UIDS_PER_REQUEST = 90_000, 500, 2_000
 out, what, *arguments = sys.argv[1:]
 tracemalloc.start()
 if what == "keep":

@@ -173,7 +173,7 @@ def test_what_fails_beside_the_listing_ends_it(
 ) -> None:
     """An error amid a listing ends the requests to B2 that are under way, and is the error reported."""
     fill(stack.d1, [as_row(media) for media in OBJECTS if media.key in POINTS])
-    monkeypatch.setattr("b2d1.sync.UIDS_PER_REQUEST", 20)
+    monkeypatch.setattr("b2d1.compare.UIDS_PER_REQUEST", 20)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     host, released, overdue = KeyHost(ROWS, size=5), threading.Event(), threading.Event()
     begun = Meeting(4)

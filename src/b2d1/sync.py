@@ -5,19 +5,17 @@ import dataclasses
 import logging
 import secrets
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
-from itertools import islice
-from typing import NamedTuple
 
 from b2d1 import plan_sql, snapshot
+from b2d1.compare import New, compare
 from b2d1.d1 import Database
 from b2d1.errors import B2D1Error, D1Error, GuardRefusal
 from b2d1.forecast import free_plan
 from b2d1.guards import Guards
 from b2d1.inventory import InventoryWriter
-from b2d1.media import MediaObject, media_uid
-from b2d1.media_assets import UIDS_PER_REQUEST, MediaAssets
+from b2d1.media_assets import MediaAssets
 from b2d1.plan import Plan
 from b2d1.report import SyncReport
 from b2d1.retry import Retrying
@@ -157,46 +155,6 @@ def sync(
         shrunk_by=shrunk_by(kept.objects_before if kept else None, source.discovered),
         snapshot=kept,
     )
-
-
-class New(NamedTuple):
-    """An object that the table lacks, its uid, and the part of the listing that it is from."""
-
-    uid: str
-    media: MediaObject
-    part: str
-
-
-def compare(
-    source: Source, table: MediaAssets, inventory: InventoryWriter, progress: Callable[[int, int], object]
-) -> Generator[New]:
-    """Go through the source and yield what the table lacks."""
-    waiting: dict[str, tuple[MediaObject, str]] = {}
-    new = 0
-
-    def ask(most: int) -> Iterator[New]:
-        nonlocal new
-        uids = list(islice(waiting, most))
-        missing = table.missing(uids)
-        new += len(missing)
-        for uid in uids:
-            media, part = waiting.pop(uid)
-            if uid in missing:
-                yield New(uid, media, part)
-
-    # What is listed side by side goes on being listed while the table is asked.
-    with contextlib.closing(source.batches(table.sample_keys)) as batches:
-        for batch in batches:
-            inventory.add(batch.objects, batch.part)
-            waiting.update(
-                (media_uid(media.file_id, media.key), (media, batch.part)) for media in batch.objects
-            )
-            while len(waiting) >= UIDS_PER_REQUEST:
-                yield from ask(UIDS_PER_REQUEST)
-            progress(source.discovered, new)
-    if waiting:
-        yield from ask(len(waiting))
-    progress(source.discovered, new)
 
 
 def make_plan(
