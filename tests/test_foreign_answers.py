@@ -19,6 +19,7 @@ from b2d1 import migrations
 from b2d1.d1 import MOST_DATABASES, Database
 from b2d1.d1_api import MAX_ANSWER_BYTES
 from b2d1.errors import B2D1Error, D1Error
+from b2d1.guards import Guards
 from b2d1.media_assets import MediaAssets
 from b2d1.retry import Retrying
 
@@ -42,18 +43,22 @@ def table_of(database: Database) -> MediaAssets:
     return MediaAssets(database, Retrying(attempts=1))
 
 
+def guards_of(database: Database) -> Guards:
+    return Guards(table_of(database), "objects")
+
+
 # What a run asks of D1, with a sound answer to it and what it makes of that.
 ASKED: dict[str, tuple[Callable[[Database], Any], Any, Any]] = {
     "the database's id": (resolved, envelope([{"name": NAME, "uuid": ID}, {"name": "a", "uuid": "b"}]), ID),
     "the table's form": (looked, answer(SHAPE), (1, True)),
     "which are new": (lambda d1: table_of(d1).missing(UIDS), answer([[UIDS[1]]]), {UIDS[1]}),
     "other identities": (
-        lambda d1: table_of(d1).refuse_other_identity(["[]"], "objects"),
+        lambda d1: guards_of(d1).refuse_other_identity(["[]"]),
         answer([["a", "b", "c", 1]]),
         "1 new rows are objects that the table holds under another media_uid: 'a' with b2_file_id b, now c",
     ),
     "a figure": (lambda d1: table_of(d1).count_missing("[]"), answer([[7]]), 7),
-    "an insert": (lambda d1: tuple(table_of(d1).insert("[]")), answer([], changes=3), ([], 3, True)),
+    "an insert": (lambda d1: tuple(table_of(d1).insert("[]")), answer([], changes=3), ([], 3, True, None)),
     "migrations": (
         lambda d1: [each.name for each in migrations.pending(d1, migrations.shipped())],
         answer([[1]]),
@@ -210,10 +215,10 @@ def test_an_answer_that_says_two_things_is_not_believed(database: Callable[..., 
 @pytest.mark.parametrize("count", [None, "1", 1.5, [1], {}], ids=repr)
 def test_a_count_of_other_identities_is_a_whole_number(database: Callable[..., Database], count: Any) -> None:
     """Rows that would be refused are counted by D1: where it does not count, it is an error with a name."""
-    table = table_of(database(answer([["a", "b", "c", count]])))
+    guards = guards_of(database(answer([["a", "b", "c", count]])))
 
     with pytest.raises(D1Error, match="comparing identities: the answer is not D1's"):
-        table.refuse_other_identity(["[]"], "objects")
+        guards.refuse_other_identity(["[]"])
 
 
 @pytest.mark.parametrize("name", [["a"], {"a": 1}, None, 5], ids=repr)
