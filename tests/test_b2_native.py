@@ -113,6 +113,7 @@ def test_each_form_of_a_key_is_read(
         pytest.param(
             json.dumps(DESCRIBED | {"applicationKeyExpirationTimestamp": float("nan")}).encode(), id="NaN"
         ),
+        pytest.param(json.dumps(DESCRIBED).encode()[:-1] + b', "accountId": "x"}', id="a name twice"),
     ],
 )
 def test_an_answer_that_is_not_b2s_is_an_error_with_a_name(
@@ -126,13 +127,31 @@ def test_an_answer_that_is_not_b2s_is_an_error_with_a_name(
     assert (str(error), error.hint) == ("asking B2 about the key: the answer is not B2's", NATIVE_HINT)
 
 
-def test_an_answer_that_does_not_end_is_left(httpserver: HTTPServer, fake_time: FakeTime) -> None:
-    """More than a megabyte is no description of a key, and is not read on."""
-    httpserver.expect_request("/b2api/v4/b2_authorize_account").respond_with_data(b" " * 3_000_000)
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param(b"HTTP/1.1 200 OK", id="a success"),
+        pytest.param(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/", id="a redirect"),
+    ],
+)
+def test_an_answer_without_end_is_given_up(fake_time: FakeTime, begin: bytes) -> None:
+    """More than a megabyte is no description of a key: it is not read on, and the connection is closed."""
+    closed: list[bool] = []
 
-    error = refusal_of(native(httpserver.url_for(""), fake_time).authorize)
+    def talk(peer: socket.socket) -> None:
+        peer.recv(65536)
+        peer.sendall(begin + b"\r\n\r\n")
+        try:
+            while True:
+                peer.sendall(b" " * 65536)
+        except OSError:
+            closed.append(True)
 
-    assert "(Timeout)" in str(error)
+    with raw_server(talk) as (port, connections):
+        error = refusal_of(native(f"http://127.0.0.1:{port}", fake_time).authorize)
+
+    assert (str(error), error.hint) == ("asking B2 about the key: the answer is not B2's", NATIVE_HINT)
+    assert (len(connections), closed) == (1, [True])
 
 
 @pytest.mark.parametrize("cut", [-1, 3])
@@ -168,6 +187,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again(fake_time: FakeTime, cut: 
         pytest.param(503, "busy", "wait", "503 busy: wait", BUSY_HINT, Retry.SOON, id="busy"),
         pytest.param(429, "", "", "429", BUSY_HINT, Retry.SOON, id="too many"),
         pytest.param(400, "x" * 999, "", f"400 {'x' * 300}", NATIVE_HINT, Retry.NEVER, id="long"),
+        pytest.param(400, "a", "\x1b[2J\n", r"400 a: \x1b[2J\n", NATIVE_HINT, Retry.NEVER, id="controls"),
     ],
 )
 def test_a_refusal_says_what_to_do(

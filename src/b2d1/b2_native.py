@@ -6,21 +6,17 @@ https://www.backblaze.com/apidocs/b2-authorize-account
 
 import datetime as dt
 import email.utils
-import json
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-import requests
-import urllib3
-
-from b2d1 import __version__
-from b2d1.errors import B2Error, Retry
+from b2d1.errors import B2Error, Retry, harmless
+from b2d1.http_exchange import NO_ANSWER, Session, TooLargeError
 from b2d1.retry import TRY_AGAIN_STATUS, Retrying, retry_after_seconds
 from b2d1.settings import B2Settings
+from b2d1.strict_json import read_whole
 
 # The version that knows keys for several buckets.
 PATH = "/b2api/v4/b2_authorize_account"
-CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 15.0
 # The answer is a kilobyte.
 MAX_ANSWER_BYTES = 1_000_000
@@ -30,6 +26,7 @@ KEY_HINT = (
     "B2_KEY_ID must be the keyID of an application key that exists and has not expired, and B2_APP_KEY the "
     "applicationKey that was shown when it was made; a lost one is made anew on the page Application Keys."
 )
+NOT_B2S = "the answer is not B2's"
 NATIVE_HINT = "Is the network up, and is B2_NATIVE_URL, if it is set, B2's own API?"
 
 
@@ -55,45 +52,35 @@ class Native:
         self.date: dt.datetime | None = None
         self._settings = settings
         self._retrying = retrying
-        self._session = requests.Session()
-        # ~/.netrc would replace the key, and proxies and certificates come from the environment too.
-        self._session.trust_env = False
-        self._session.headers["User-Agent"] = f"b2d1/{__version__}"
+        self._session = Session()
 
     def authorize(self) -> Key:
         """Ask what the key is; raises B2Error."""
         return self._retrying.call(self._authorize)
 
     def _authorize(self) -> Key:
-        settings, deadline = self._settings, self._retrying.deadline
-        timeout, began, content = deadline.timeout(ANSWER_TIMEOUT), deadline.clock(), b""
+        settings = self._settings
         try:
-            with self._session.get(
-                f"{settings.native_url}{PATH}",
+            status, headers, content = self._session.exchange(
+                *("GET", f"{settings.native_url}{PATH}", self._retrying.deadline),
+                longest=ANSWER_TIMEOUT,
+                most=MAX_ANSWER_BYTES,
                 auth=(settings.key_id.reveal(), settings.app_key.reveal()),
-                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                # A read time-out bounds the wait for the next byte only; this bounds the whole answer.
-                while part := response.raw.read1(65536, decode_content=True):
-                    content += part
-                    if len(content) > MAX_ANSWER_BYTES or deadline.clock() - began > timeout:
-                        raise requests.Timeout("the answer takes too long")
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as failure:
-            cause = type(failure).__name__
-            raise _error(
-                f"no answer from {settings.native_url} ({cause})", NATIVE_HINT, Retry.SOON
-            ) from failure
-        self.date = _date(response.headers.get("Date"))
+            )
+        except TooLargeError:
+            raise _error(NOT_B2S, NATIVE_HINT) from None
+        except NO_ANSWER as failure:
+            said = f"no answer from {settings.native_url} ({type(failure).__name__})"
+            raise _error(said, NATIVE_HINT, Retry.SOON) from failure
+        self.date = _date(headers.get("Date"))
         answer = _json(content)
-        if response.status_code == HTTPStatus.OK:
+        if status == HTTPStatus.OK:
             return _key(answer, settings)
         raise interpret_native_error(
-            status=response.status_code,
+            status=status,
             code=self._hide_secrets(answer.get("code")),
             message=self._hide_secrets(answer.get("message")),
-            retry_after=retry_after_seconds(response.headers.get("Retry-After")),
+            retry_after=retry_after_seconds(headers.get("Retry-After")),
         )
 
     def _hide_secrets(self, told: object) -> str:
@@ -102,9 +89,8 @@ class Native:
 
 def interpret_native_error(*, status: int, code: str, message: str, retry_after: float | None) -> B2Error:
     """Translate an answer that is an error; `code` and `message` are empty where it was not B2's."""
-    said = f"B2 answered {status} {code[:MESSAGE_LENGTH]}".rstrip() + (
-        f": {message[:MESSAGE_LENGTH]}" if message else ""
-    )
+    said = f"B2 answered {status} {harmless(code, MESSAGE_LENGTH)}".rstrip()
+    said += f": {harmless(message, MESSAGE_LENGTH)}" if message else ""
     if status in TRY_AGAIN_STATUS:
         kind = Retry.SOON if retry_after is None else Retry.LATER
         return _error(said, "B2 is busy: run again later.", kind, retry_after)
@@ -132,17 +118,17 @@ def _key(answer: dict[str, Any], settings: B2Settings) -> Key:
             s3_url=storage["s3ApiUrl"].rstrip("/"),
         )
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError):
-        raise _error("the answer is not B2's", NATIVE_HINT) from None
+        raise _error(NOT_B2S, NATIVE_HINT) from None
     names = [key.prefix or "", *(name or "" for name in key.buckets or ())]
     if not all(isinstance(name, str) for name in names):
-        raise _error("the answer is not B2's", NATIVE_HINT)
+        raise _error(NOT_B2S, NATIVE_HINT)
     return key
 
 
 def _json(content: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(content)
-    except (ValueError, RecursionError):
+        answer = read_whole(content)
+    except ValueError:
         return {}
     return answer if isinstance(answer, dict) else {}
 

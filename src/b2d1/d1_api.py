@@ -8,29 +8,20 @@ from typing import Any
 import requests
 import urllib3
 
-from b2d1 import __version__
 from b2d1.d1_errors import interpret_d1_error
 from b2d1.errors import D1Error, Retry
+from b2d1.http_exchange import NO_ANSWER, Session, TooLargeError
 from b2d1.retry import Deadline, retry_after_seconds
 from b2d1.settings import D1Settings
 from b2d1.strict_json import read_whole
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT = 5.0
 # D1 gives up after 30 s ("Requests to Cloudflare API must resolve in 30 seconds"); giving up before it does
 # would only make it unknown what happened. https://developers.cloudflare.com/d1/platform/limits/
 ANSWER_TIMEOUT = 45.0
 # The largest answer is a list of uids that was under 1 MB when it was asked about.
 MAX_ANSWER_BYTES = 16_000_000
-
-
-class _Session(requests.Session):
-    """A session that looks at no redirect: even to pass one over, requests reads its body whole."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Find none."""
-        del resp
 
 
 class Api:
@@ -44,11 +35,8 @@ class Api:
         self._part = part or f"/accounts/{settings.account_id}/d1/database"
         self._settings = settings
         self._deadline = deadline
-        self._session = _Session()
-        # ~/.netrc would replace the token, and proxies and certificates come from the environment too.
-        self._session.trust_env = False
+        self._session = Session()
         self._session.headers["Authorization"] = f"Bearer {settings.api_token.reveal()}"
-        self._session.headers["User-Agent"] = f"b2d1/{__version__}"
 
     def request(
         self,
@@ -65,10 +53,19 @@ class Api:
         deadline = deadline or self._deadline
         settings, self.requests = self._settings, self.requests + 1
         url = f"{settings.api_base_url}{self._part}{path}"
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        json_type = {"Content-Type": "application/json"}
+        bounds: Any = {"longest": ANSWER_TIMEOUT, "most": MAX_ANSWER_BYTES}
         began = deadline.clock()
         try:
-            status, headers, content = self._exchange(method, url, body, doing, deadline)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as failure:
+            status, headers, content = self._session.exchange(
+                method, url, deadline, **bounds, data=data, headers=json_type
+            )
+        except TooLargeError:
+            error = not_d1(doing)
+            error.retry = Retry.SMALLER
+            raise error from None
+        except NO_ANSWER as failure:
             raise _no_answer(failure, doing, settings.api_base_url) from failure
         logger.debug("%s: HTTP %d, %d bytes, %.3f s", doing, status, len(content), deadline.clock() - began)
         try:
@@ -82,30 +79,6 @@ class Api:
         if status != HTTPStatus.OK or not answer["success"]:
             raise self.refusal(status, answer.get("errors"), headers, doing)
         return answer.get("result")
-
-    def _exchange(
-        self, method: str, url: str, body: dict[str, Any] | None, doing: str, deadline: Deadline
-    ) -> tuple[int, Any, bytes]:
-        within = deadline.timeout(ANSWER_TIMEOUT)
-        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json"}
-        timeout = (min(CONNECT_TIMEOUT, within), within)
-        began = deadline.clock()
-        with self._session.request(
-            method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False, stream=True
-        ) as response:
-            content = b""
-            # read1 returns what has come: a read of so many bytes would wait for all of them.
-            while part := response.raw.read1(65536, decode_content=True):
-                content += part
-                if len(content) > MAX_ANSWER_BYTES:
-                    error = not_d1(doing)
-                    error.retry = Retry.SMALLER
-                    raise error
-                # A read time-out bounds the wait for the next byte only; this bounds the whole answer.
-                if deadline.clock() - began > within:
-                    raise requests.Timeout("the answer takes too long")
-            return response.status_code, response.headers, content
 
     def refusal(self, status: int, errors: Any, headers: Any, doing: str) -> D1Error:
         """Translate the `errors` of an answer; the first one counts."""
