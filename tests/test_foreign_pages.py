@@ -1,6 +1,5 @@
 """List pages from strangers: the objects that are in them, or a B2Error; nothing else, and never for long."""
 
-import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -133,7 +132,7 @@ def test_a_disturbed_listing_is_the_bucket_or_refused(server: PageServer, pages:
     """Rows and pages lost, repeated or swapped: all objects of the bucket come, each once, or a B2Error."""
     server.give(*pages)
     try:
-        found = list(itertools.chain.from_iterable(Listing(server.bucket())))
+        found = [media for batch in Listing(server.bucket()).batches() for media in batch.objects]
     except B2Error as error:
         named(error)
         return
