@@ -369,7 +369,7 @@ class TestFailures:
         report = ten(stack)
         assert (report.inserted, report.confirmed, report.missing_after, report.rounds) == (10, True, 0, 3)
         assert (stack.rows(ROWS), staged(stack)) == (ROWS_OF_TEN, left)
-        assert "; a later run takes them away" in caplog.text
+        assert "; a later run takes the chunks away" in caplog.text
 
     def test_a_later_run_takes_away_what_was_left(self, stack: Stack, gate: Gate) -> None:
         """Chunks that a run could not clear are gone after the next run that writes an hour later."""
@@ -916,7 +916,7 @@ class TestReadersFirst:
             pytest.param(48, [5.0, 0.1], [8, 2, 4, 8, 16, 10], id="slow once"),
             *(
                 pytest.param(24, [unknown], [8, 8, 8], id=f"{unknown!r} tells nothing")
-                for unknown in (None, 0, -1.0, 46.0, 1e300, float("nan"), "2.0")
+                for unknown in (None, 0, -1.0, 46.0, 1e300, "2.0")
             ),
         ],
     )
