@@ -75,7 +75,7 @@ def test_the_runner_shows_its_commands(b2d1: Run) -> None:
     assert sorted(main.commands) == [line.split()[0] for line in commands] == COMMANDS
     assert all(re.fullmatch(r"  [a-z]+ +[A-Z][^.]+\.", line) for line in commands)
     assert (
-        "Exit codes: 0 done; 1 unexpected; 2 settings, usage or input; 3 B2; 4 D1; 5 a guard refused; "
+        "Exit codes: 0 done; 1 anything else; 2 settings, arguments or input; 3 B2; 4 D1; 5 a guard refused; "
         "6 verify found a difference."
     ) in " ".join(result.stdout.split())
 
@@ -845,7 +845,8 @@ def test_streams_that_are_closed_have_a_name(outside: dict[str, str], tmp_path: 
     unwritten = shell("b2d1 inventory >&-", outside, tmp_path)
 
     assert (unread.returncode, unread.stderr) == (2, b"b2d1: stdin is closed\nhint: Name a file.\n")
-    assert (unwritten.returncode, unwritten.stderr) == (1, b"b2d1: stdout is closed\n")
+    said = b"b2d1: stdout is closed\nhint: Send it to a file, or to another program.\n"
+    assert (unwritten.returncode, unwritten.stderr) == (1, said)
 
 
 def test_a_full_disk_for_working_files_has_a_name(outside: dict[str, str], tmp_path: Path) -> None:
@@ -871,7 +872,7 @@ def test_data_is_utf_8_whatever_the_locale(outside: dict[str, str], tmp_path: Pa
     env = outside | {"PYTHONIOENCODING": "latin-1"}
 
     done = shell(
-        "b2d1 sync --dry-run; b2d1 diff a.json b.json; b2d1 sync --json --prefix 日本", env, tmp_path
+        "b2d1 sync --dry-run; b2d1 diff a.json b.json; b2d1 sync --json --adopt --prefix 日本", env, tmp_path
     )
 
     text = done.stdout.decode()

@@ -239,7 +239,7 @@ def test_the_command_draws_a_table_on_a_terminal(it: Patient) -> None:
 
 
 def test_what_a_vendor_says_stays_on_its_line(it: Patient, httpserver: HTTPServer) -> None:
-    """A message with line ends and escapes in it is written as JSON: it does nothing to a terminal."""
+    """A message with line ends and escapes in it is written out: it does nothing to a terminal."""
     body = {"code": "odd", "message": "\x1b[2J\nok  all is well", "status": 400}
     httpserver.expect_request("/b2api/v4/b2_authorize_account").respond_with_response(
         Response(json.dumps(body), 400)
@@ -248,5 +248,5 @@ def test_what_a_vendor_says_stays_on_its_line(it: Patient, httpserver: HTTPServe
     lines, _ = examined(it, Form({"B2_NATIVE_URL": httpserver.url_for("").rstrip("/")}))
 
     first, fix = as_text(line(lines, "B2 key")).splitlines()
-    assert first.endswith(r'B2 answered 400 odd: \u001b[2J\nok  all is well"')
+    assert first.endswith(r"B2 answered 400 odd: \x1b[2J\nok  all is well")
     assert fix.startswith("             fix: ")

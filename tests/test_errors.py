@@ -71,7 +71,7 @@ def test_every_error_says_what_it_stands_for(kind: type) -> None:
     ],
 )
 def test_exit_codes_are_those_that_callers_rely_on(name: str, code: int) -> None:
-    """The exit codes are 1 unexpected, 2 settings, usage or input, 3 B2, 4 D1, 5 a guard."""
+    """The exit codes are 1 anything else, 2 settings, arguments or input, 3 B2, 4 D1, 5 a guard."""
     assert CLASSES[name].exit_code == code
 
 

@@ -285,7 +285,7 @@ class TestMissing:
         """An answer that holds what was not asked about is no answer."""
         script(httpserver, as_response(answer(rows)))
         database = Database(settings(httpserver.url_for("")), fake_time.retrying())
-        with pytest.raises(D1Error, match="asking which are new: the answer holds what was not asked about"):
+        with pytest.raises(D1Error, match="asking which are new: the answer is not D1's"):
             MediaAssets(database).missing(["b2_a", "b2_b"])
 
 

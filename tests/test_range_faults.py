@@ -22,6 +22,7 @@ from key_host import (
 from listings import Buckets, Listed, listed, threads_left
 from pages import Answer, Asked
 
+from b2d1.b2_xml import UNSOUND_HINT
 from b2d1.errors import B2Error
 from b2d1.media import ListMode
 
@@ -89,7 +90,7 @@ def ending_within(*keys: str) -> Conduct:
     return lambda asked, answer: ended(answer(asked)) if comes_after(asked) in keys else answer(asked)
 
 
-ANEW = "Run again. If it happens each time, the host does not list as S3 does."
+ANEW = UNSOUND_HINT
 STRAIGHT = "The host cannot list from a key on: set B2_LIST_WORKERS to 1."
 UPLOADED = (
     "Run again: somebody may have uploaded in that moment. If it happens each time, set B2_LIST_WORKERS to 1."
@@ -162,7 +163,7 @@ def test_a_host_at_fault_is_found_out(
         in_ranges(make, KeyHost(ROWS, mode, size=5), mode, conduct, *points)
 
     if mode == "versions" and conduct in {repeating, repeating_the_last}:  # a page that begins amid nowhere
-        fault, hint = "the answer is no listing: a key has no latest version, or two", ""
+        fault, hint = "the answer is no listing: a key has no latest version, or two", UNSOUND_HINT
     assert (caught.value.message, caught.value.hint) == (fault, hint)
     assert caught.value.doing == "listing bucket photos"
     assert threads_left() == []

@@ -67,7 +67,8 @@ def _hint(status: int, code: str, message: str, settings: B2Settings) -> str:
 def interpret_b2_silence(failure: Exception, settings: B2Settings) -> B2Error:
     """Translate a failure to get a whole answer at all."""
     if not isinstance(failure, BotoCoreError):
-        return B2Error("the answer is broken or cut short", retry=Retry.SOON)
+        hint = "Run again. If it happens each time, compare B2_ENDPOINT."
+        return B2Error("the answer is broken or cut short", hint=hint, retry=Retry.SOON)
     if isinstance(failure, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(failure):
         return B2Error(
             f"{settings.endpoint} shows a certificate that this machine does not trust",

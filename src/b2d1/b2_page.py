@@ -4,7 +4,7 @@ import binascii
 import re
 from itertools import compress
 
-from b2d1.b2_xml import Column, Columns, Rows, no_listing
+from b2d1.b2_xml import UNSOUND_HINT, Column, Columns, Rows, no_listing
 from b2d1.errors import B2Error
 from b2d1.media import MAX_FIELD_BYTES, MAX_KEY_BYTES, MAX_SIZE, ListMode, MediaObject, fault_in
 
@@ -65,7 +65,7 @@ def url_decoded(keys: list[str]) -> list[str]:
             return plain.decode().split("\n")
         return [_ESCAPED_BYTES.sub(_unescaped, key.replace("+", " ")) for key in keys]
     except UnicodeDecodeError:
-        raise B2Error("the listing holds a key that is not valid UTF-8") from None
+        raise B2Error("the listing holds a key that is not valid UTF-8", hint=UNSOUND_HINT) from None
 
 
 def _unescaped(run: re.Match[str]) -> str:
@@ -102,7 +102,8 @@ def _clearly_sound(keys: list[str], sizes: list[int], ids: Column, others: list[
 def _check(objects: list[MediaObject]) -> None:
     for media in objects:
         if fault := fault_in(media):
-            raise B2Error(f"the listing holds an object that cannot be indexed: {media.key[:80]!r}: {fault}")
+            said = f"the listing holds an object that cannot be indexed: {media.key[:80]!r}: {fault}"
+            raise B2Error(said, hint=UNSOUND_HINT)
 
 
 def _check_latest(keys: list[str], told: list[str | None], continued_key: str | None) -> None:

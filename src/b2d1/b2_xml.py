@@ -40,6 +40,8 @@ _SPACE = " \t\n"  # XML's white space but the CR; `\s` knows more
 _GAP = f"[{_SPACE}]*"
 _TEXT = "[^<]*"
 
+UNSOUND_HINT = "Run again. If it happens each time, the host does not list as S3 does: compare B2_ENDPOINT."
+
 Column = list[str | None]
 Columns = dict[str, Column]
 Shape = tuple[str, tuple["Shape", ...]]
@@ -57,7 +59,7 @@ class Rows(NamedTuple):
 
 def no_listing(why: str) -> B2Error:
     """Describe an answer under HTTP 200 that is no sound listing; asking again may bring a better one."""
-    return B2Error(f"the answer is no listing: {why}", retry=Retry.SOON)
+    return B2Error(f"the answer is no listing: {why}", hint=UNSOUND_HINT, retry=Retry.SOON)
 
 
 def root_name(body: bytes) -> str:

@@ -43,8 +43,8 @@ stdout = Stdout()
 @click.group(
     cls=Runner,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 1 unexpected; 2 settings, usage or input; 3 B2; 4 D1; 5 a guard refused; "
-    "6 verify found a difference.",
+    epilog="Exit codes: 0 done; 1 anything else; 2 settings, arguments or input; 3 B2; 4 D1; 5 a guard "
+    "refused; 6 verify found a difference.",
 )
 @click.version_option(__version__, prog_name="b2d1", message="%(prog)s %(version)s")
 def main() -> None:
@@ -69,8 +69,8 @@ def sync_command(
 ) -> None:
     """List the bucket and insert what the table lacks.
 
-    Rows are written only when the listing is proven whole, and all or none: as one, or in rounds of
-    ROWS_PER_PUBLISH where more are new.
+    Rows are written only when the listing is proven whole, and all or none; where more than ROWS_PER_PUBLISH
+    are new, in rounds that are each all or none.
     """
     settings = read_settings()
     job = Job.of(settings, dry_run=dry_run, adopt=adopt, prefix=prefix, snapshot_uri=snapshot)
@@ -123,8 +123,8 @@ def verify_command(*, file: str | None, prefix: str | None, as_json: bool) -> No
     """Hold the table against the bucket, or an inventory.
 
     Nothing is written. Exit 6 if an object has no row, or a row is corrupt or differs from its object; rows
-    of objects that left the bucket are only counted. FILE is an inventory
-    as for ingest.
+    of objects that left the bucket are only counted. FILE is what `b2d1 inventory` prints, gzipped or not;
+    stdin if it is -.
     """
     if file is None:
         settings = read_settings()

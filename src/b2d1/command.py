@@ -78,7 +78,9 @@ def _snapshot_uri(text: str) -> str:
 
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Print the SQL, write nothing.")
-adopt_option = click.option("--adopt", is_flag=True, help="Write although the table shares no key with this.")
+adopt_option = click.option(
+    "--adopt", is_flag=True, help="Write although the table has no key of this listing, or it is empty."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead.")
 prefix_option = click.option(
     "--prefix",

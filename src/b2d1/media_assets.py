@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from b2d1.d1 import Database
 from b2d1.d1_answer import Answer
+from b2d1.d1_api import not_d1
 from b2d1.errors import D1Error, Retry
 from b2d1.retry import Retrying
 
@@ -113,7 +114,7 @@ class MediaAssets:
         doing = "asking which are new"
         missing = {str(row[0]) for row in self.database.run(MISSING, question, doing=doing, columns=1).rows}
         if not missing.issubset(uids):
-            raise D1Error("the answer holds what was not asked about", doing=doing)
+            raise not_d1(doing)
         return missing
 
     def sample_keys(self) -> list[str]:

@@ -77,7 +77,8 @@ class Retrying:
         The last error is raised as it came, with a note of why no further try was made.
         """
         if self.deadline.remaining() <= 0:
-            raise OutOfTime("no time is left before the deadline", hint="Give the run more time.")
+            hint = "Give the run more time: docs/operations.md, 'A run is slow'."
+            raise OutOfTime("no time is left before the deadline", hint=hint)
         tried = 0
         while True:
             try:

@@ -84,7 +84,7 @@ class Rounds:
             raise OutOfTime(
                 f"{left:.0f} s are left, and a round may take {needed:.0f} s{nothing}",
                 doing="writing",
-                hint="Run again: it goes on from here. A large first load is for a computer: b2d1 sync.",
+                hint="Run again: it goes on from here. Do a large first load on a laptop: b2d1 sync.",
             )
 
     def _round(self, chunks: range) -> None:
@@ -180,7 +180,7 @@ class Rounds:
             try:
                 self._staging.clear(chunks)
             except B2D1Error as error:
-                logger.warning("%s; a later run takes them away", error)
+                logger.warning("%s; a later run takes the chunks away", error)
 
     def _sweep(self) -> None:
         if self._table.has_staging:
@@ -188,7 +188,7 @@ class Rounds:
                 if swept := self._staging.sweep():
                     logger.info("swept %d chunks that a dead run left behind", swept)
             except B2D1Error as error:
-                logger.warning("%s; a later run takes them away", error)
+                logger.warning("%s; a later run takes the chunks away", error)
 
 
 def read_bookmark(database: Database) -> str | None:

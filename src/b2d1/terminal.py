@@ -94,7 +94,7 @@ class Stdout:
     def write(self, data: bytes) -> None:
         """Write all of it; raises B2D1Error, or BrokenPipeError when whoever read it went away."""
         if sys.stdout is None:
-            raise B2D1Error("stdout is closed")
+            raise B2D1Error("stdout is closed", hint="Send it to a file, or to another program.")
         try:
             rest = memoryview(data)
             while rest:  # unbuffered, as under PYTHONUNBUFFERED, it may take only a part

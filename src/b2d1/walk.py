@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 from b2d1.b2 import Bucket, Cursor, Page
+from b2d1.b2_xml import UNSOUND_HINT
 from b2d1.errors import B2Error
 from b2d1.key_order import OrderProof
 
@@ -64,5 +65,5 @@ def broken(fault: str, bucket: Bucket, hint: str = "") -> B2Error:
     return B2Error(
         fault,
         doing=f"listing bucket {bucket.settings.bucket}",
-        hint=hint or "Run again. If it happens each time, the host does not list as S3 does.",
+        hint=hint or UNSOUND_HINT,
     )

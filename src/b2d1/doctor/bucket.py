@@ -1,6 +1,7 @@
 """The bucket: one page of it listed, and looked at for what a listing takes for granted."""
 
 from b2d1.b2 import Bucket, Page
+from b2d1.b2_xml import UNSOUND_HINT
 from b2d1.doctor.configuration import SETTINGS
 from b2d1.doctor.finding import Check, Found, counted, fail, failed, not_checked, ok, warn
 from b2d1.errors import B2Error
@@ -10,7 +11,6 @@ from b2d1.retry import Retrying
 from b2d1.settings import B2Settings
 
 BUCKET = "B2 bucket"
-NO_S3 = "This host does not list as S3 does: compare B2_ENDPOINT."
 USUAL_ID = {"objects": "quoted ETag", "versions": "VersionId of B2's form, 4_z…"}
 
 
@@ -50,13 +50,13 @@ class BucketChecks:
             return failed(error)
         keys = [media.key for media in page.objects]
         if not all(key.startswith(settings.prefix) for key in keys):
-            return fail(B2Error.exit_code, "keys do not begin with B2_PREFIX", NO_S3)
+            return fail(B2Error.exit_code, "keys do not begin with B2_PREFIX", UNSOUND_HINT)
         if sorted(set(keys)) == keys:
             order = "keys stand in the order of their bytes"
         elif sorted(set(keys), key=lambda key: key.encode("utf-16-be")) == keys:
             order = "keys stand in UTF-16 order"
         else:
-            return fail(B2Error.exit_code, "keys stand in no order, or twice", NO_S3)
+            return fail(B2Error.exit_code, "keys stand in no order, or twice", UNSOUND_HINT)
         usual = USUAL_ID[settings.list_mode]
         if odd := [media for media in page.objects if not _has_usual_id(media, settings.list_mode)]:
             share = f"{len(odd):,} of {counted(len(keys), 'object')}"

@@ -11,6 +11,7 @@ from b2d1.doctor.d1 import D1Checks
 from b2d1.doctor.finding import Check, Found, counted, fail, not_checked, ok, warn
 from b2d1.doctor.table import TABLE
 from b2d1.errors import D1Error, GuardRefusal
+from b2d1.guards import HAS_ROWS
 from b2d1.media import ListMode, media_uid
 from b2d1.media_assets import MediaAssets
 
@@ -36,6 +37,17 @@ MODE_OF_FORM = {form: mode for mode, form in FORM_OF_MODE.items()}
 NEWEST = "SELECT ingested_at FROM media_assets ORDER BY rowid DESC LIMIT 1"
 # After so long a daily run must have seen an object: a day, and the slack that its alarm has too.
 SEEN_AFTER = dt.timedelta(hours=26)
+
+
+MIXED = (
+    "Find what else writes this table, and let b2d1 alone do it; rows of another form are left as they are, "
+    "and a new object that is one of them is refused."
+)
+OTHER_BUCKET = (
+    "Compare B2_BUCKET, B2_PREFIX, B2_LIST_MODE and the database; if the bucket was filled anew, run "
+    "b2d1 sync --adopt."
+)
+NOT_RUN = "Run b2d1 sync and read what it says; then see why the daily run did not: docs/operations.md."
 
 
 class RowChecks:
@@ -105,7 +117,7 @@ class RowChecks:
         missing = MediaAssets(database).missing(list(uids))
         if not missing:
             return ok(f"the table has all of {count}" if uids else "the bucket's first page has no object")
-        if not database.run(NEWEST_ID, doing="looking for a row", columns=1).rows:
+        if not database.figure(HAS_ROWS, doing="looking for a row"):
             return ok(f"the table is empty, and would get {count}")
         late = [uid for uid in missing if self._is_late(uids[uid].last_modified)]
         if len(missing) == len(uids):
@@ -120,18 +132,6 @@ class RowChecks:
             return self._now() - dt.datetime.fromisoformat(last_modified) > SEEN_AFTER
         except (ValueError, TypeError):
             return False
-
-
-NEWEST_ID = "SELECT 1 FROM media_assets LIMIT 1"
-MIXED = (
-    "Find what else writes this table, and let b2d1 alone do it; rows of another form are left as they are, "
-    "and a new object that is one of them is refused."
-)
-OTHER_BUCKET = (
-    "Compare B2_BUCKET, B2_PREFIX, B2_LIST_MODE and the database; if the bucket was filled anew, run "
-    "b2d1 sync --adopt."
-)
-NOT_RUN = "Run b2d1 sync and read what it says; then see why the daily run did not: docs/operations.md."
 
 
 def _way_out(form: str) -> str:
