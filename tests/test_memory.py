@@ -44,7 +44,8 @@ plan.CHUNK_BYTES, plan.CHUNK_ROWS, compare.UIDS_PER_REQUEST = 90_000, 500, 2_000
 out, what, *arguments = sys.argv[1:]
 tracemalloc.start()
 if what == "keep":
-    print(snapshot.keep(Path(arguments[0]), *arguments[1:], Retrying()).changed)
+    document, digest, count, uri = arguments
+    print(snapshot.keep(Path(document), digest, int(count), uri, Retrying()).changed)
 else:
     main([what, *arguments], standalone_mode=False)
 Path(out).write_text(str(tracemalloc.get_traced_memory()[1]))
@@ -123,7 +124,7 @@ def test_a_snapshot_at_a_path(tmp_path: Path, peaks: Peaks, name: str) -> None:
     def keep(count: int) -> list[str]:
         document = inventory(tmp_path, count)
         digest = hashlib.sha256(document.read_bytes()).hexdigest()
-        return ["keep", str(document), digest, str(tmp_path / f"{count}" / name)]
+        return ["keep", str(document), digest, str(count), str(tmp_path / f"{count}" / name)]
 
     assert flat(*peaks(keep, {}))
     assert flat(*peaks(keep, {}))
@@ -137,7 +138,7 @@ def test_a_snapshot_in_s3(tmp_path: Path, peaks: Peaks, name: str) -> None:
     def keep(count: int) -> list[str]:
         document = inventory(tmp_path, count)
         digest = hashlib.sha256(document.read_bytes()).hexdigest()
-        return ["keep", str(document), digest, f"s3://snapshots/{count}/{name}"]
+        return ["keep", str(document), digest, str(count), f"s3://snapshots/{count}/{name}"]
 
     with EmbeddedB2(bucket="snapshots", fill=False, **aws) as s3:
         env = {

@@ -41,7 +41,7 @@ def test_the_runners_commands_run_as_they_stand(stack: Stack, tmp_path: Path) ->
         )
         assert (command, done.returncode, done.stderr) == (command, 0, done.stderr)
 
-    assert len(commands) == 5
+    assert len(commands) == 6
     assert (tmp_path / "plan.sql").read_text().startswith("INSERT INTO media_assets")
     assert stack.sync().new == 0
 
