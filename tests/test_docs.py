@@ -1,5 +1,6 @@
 """What the documents say is what the program does."""
 
+import ast
 import json
 import re
 import shlex
@@ -50,15 +51,64 @@ def test_the_readme_shows_what_make_run_prints() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "document", sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-)
+DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     """Each relative link of a document names a file that exists."""
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / document).read_text("utf-8"))
 
     folder = (ROOT / document).parent
     assert [target for target in targets if not (folder / target).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_lines_are_of_a_width_that_can_be_read(document: str) -> None:
+    """No line but a table's, or what a program printed, is wider than 120 characters."""
+    text = re.sub(r"```console.*?```", "", (ROOT / document).read_text("utf-8"), flags=re.DOTALL)
+
+    assert [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")] == []
+
+
+def test_the_table_of_rooms_is_the_house() -> None:
+    """Each module stands once in the table of rooms, and imports nothing from a row above its own."""
+    table = (ROOT / "docs/design.md").read_text("utf-8").split("| module |", 1)[1].split("\n\n", 1)[0]
+    rows = [re.findall(r"`([a-z0-9_]+)`", line.split("|")[1]) for line in table.splitlines()[2:]]
+    folders = {row[0]: sorted(row[1:]) for row in rows if row[0] in {"handler", "doctor"}}
+    core = [[row[0]] if row[0] == "doctor" else row for row in rows if row[0] != "handler"]
+    rooms = {name: number for number, row in enumerate(core) for name in row}
+    imports = {
+        (room_of(path), imported)
+        for path in (ROOT / "src/b2d1").rglob("*.py")
+        for imported in imported_rooms(path)
+    }
+
+    assert folders == {"handler": modules_in("src/handler"), "doctor": modules_in("src/b2d1/doctor")}
+    assert sorted(name for row in core for name in row) == sorted([*modules_in("src/b2d1"), "doctor"])
+    assert {pair for pair in imports if rooms[pair[0]] > rooms[pair[1]]} == set()
+    assert ("sync", "compare") in imports
+
+
+def modules_in(folder: str) -> list[str]:
+    """List the modules in a folder by their names."""
+    return sorted(path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__")
+
+
+def room_of(path: Path) -> str:
+    """Name the room of a module: the first part of its name below b2d1."""
+    return path.relative_to(ROOT / "src/b2d1").parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """List the rooms that a module imports from."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "b2d1":
+            found |= {each.name for each in node.names if each.name != "__version__"}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("b2d1."):
+            found.add(str(node.module).split(".")[1])
+    return found
 
 
 def test_the_line_for_sam_fits_the_project() -> None:
