@@ -78,7 +78,7 @@ def test_pages_of_any_size_are_listed(objects: int) -> None:
         server.give(
             *(page([Row(key) for key in part], then=then) for part, then in zip(parts, thens, strict=True))
         )
-        found = [media.key for objects in Listing(server.bucket()) for media in objects]
+        found = [media.key for batch in Listing(server.bucket()).batches() for media in batch.objects]
 
     assert found == keys
 
@@ -87,7 +87,8 @@ def test_no_page_is_read_twice() -> None:
     """Each page is asked for once and given on before the next one: work grows with the pages alone."""
     with PageServer() as server:
         server.give(*(page([Row(f"{number:03}")], then=f"t{number}") for number in range(40)), page([]))
-        seen = [(len(server.asked), [media.key for media in objects]) for objects in Listing(server.bucket())]
+        batches = Listing(server.bucket()).batches()
+        seen = [(len(server.asked), [media.key for media in batch.objects]) for batch in batches]
 
     assert seen == [(number + 1, [f"{number:03}"]) for number in range(40)] + [(41, [])]
 
