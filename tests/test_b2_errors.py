@@ -37,6 +37,9 @@ SECRET_HINT = f"B2_APP_KEY does not belong to B2_KEY_ID, or was entered incomple
 CLOCK_HINT = "This machine's clock is wrong: set it."
 BUCKET_HINT = f"No bucket {BUCKET} here: compare B2_BUCKET (its name, not its id). {REGION_HINT}"
 FOREIGN_HINT = f"Probably the endpoint of another region. {REGION_HINT}"
+OTHER_HOST_HINT = (
+    f"B2_REGION (now {REGION}) is not this endpoint's, or B2_ENDPOINT is not the one on the bucket's page."
+)
 CAPABILITY_HINT = (
     "The application key needs the capabilities listFiles and listBuckets, for this bucket, "
     "and for B2_PREFIX if the key is restricted to a prefix."
@@ -69,7 +72,7 @@ REFUSALS = [
     pytest.param(400, "InvalidArgument", "Unsupported header", UNKNOWN_HINT, id="something else"),
 ]
 BARE_REFUSALS = [
-    pytest.param(403, FOREIGN_HINT, id="wrong region, bare 403"),
+    pytest.param(403, OTHER_HOST_HINT, id="wrong region, bare 403"),
     pytest.param(404, BUCKET_HINT, id="bare 404"),
     pytest.param(302, REGION_HINT, id="bare redirect"),
 ]
@@ -116,6 +119,15 @@ def test_a_refusal_without_a_body_says_what_to_mend(status: int, hint: str) -> N
         None,
         3,
     )
+
+
+def test_a_bare_403_of_backblaze_is_another_regions() -> None:
+    """Where the endpoint is Backblaze's a 403 without a body tells of another region."""
+    at_backblaze = dataclasses.replace(SETTINGS, endpoint="https://s3.us-west-004.backblazeb2.com")
+
+    error = interpret_b2_error(status=403, code="", message="", retry_after=None, settings=at_backblaze)
+
+    assert (error.message, error.hint) == ("B2 answered 403", FOREIGN_HINT)
 
 
 @pytest.mark.parametrize(("status", "code"), FAILURES)

@@ -96,7 +96,8 @@ def test_an_error_without_a_hint_leads_on() -> None:
         pytest.param(
             {"B2_ENDPOINT": "https://minio.test", "B2_REGION": "here"},
             Status.OK,
-            "https://minio.test, region here: not compared with the key's account",
+            "https://minio.test: not compared with the key's account; region here is B2_REGION's, which only "
+            "a request can prove",
             id="another host",
         ),
     ],
@@ -198,6 +199,15 @@ def test_a_listing_outside_the_prefix_is_no_listing(server: PageServer, fake_tim
     _, line = run(BucketChecks(server.settings(prefix="b"), fake_time.retrying()).checks())
 
     assert (line.status, line.found) == (Status.FAIL, "keys do not begin with B2_PREFIX")
+
+
+def test_an_empty_page_that_others_follow_is_no_fault(server: PageServer, fake_time: FakeTime) -> None:
+    """B2 may answer with a page of nothing and go on: only a listing without an object is refused."""
+    server.give(page([], then="more"))
+
+    bucket, listing = run(BucketChecks(server.settings(), fake_time.retrying()).checks())
+
+    assert (bucket.status, listing.status) == (Status.OK, Status.OK)
 
 
 def test_an_answer_that_is_no_listing_fails_the_bucket(server: PageServer, fake_time: FakeTime) -> None:

@@ -5,6 +5,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 
 from b2d1.errors import B2Error, Retry, harmless
 from b2d1.retry import TRY_AGAIN_STATUS
+from b2d1.setting_values import backblaze_region
 from b2d1.settings import B2Settings
 
 # How much of a vendor's own message is repeated.
@@ -55,6 +56,11 @@ def _hint(status: int, code: str, message: str, settings: B2Settings) -> str:
     # Region-isolated endpoints answer a stranger's key with a 403 that has no body.
     # https://github.com/s3ql/s3ql/issues/443
     if status == 403 and code in {"403", "Forbidden", ""}:
+        if backblaze_region(settings.endpoint) is None:
+            return (
+                f"B2_REGION (now {settings.region}) is not this endpoint's, or B2_ENDPOINT is not the one on "
+                "the bucket's page."
+            )
         return f"Probably the endpoint of another region. {region}"
     if status in {401, 403}:
         return (

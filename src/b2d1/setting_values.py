@@ -55,6 +55,12 @@ _REGION = rf"(?=[0-9]*[a-z-]){_LABEL}"
 B2_HOST = re.compile(rf"s3\.({_REGION})\.backblazeb2\.com")
 
 
+def backblaze_region(endpoint: str) -> str | None:
+    """Read the region out of an endpoint of Backblaze's; another host's does not name it."""
+    named = B2_HOST.fullmatch(urllib.parse.urlsplit(endpoint).hostname or "")
+    return named[1] if named else None
+
+
 def url(text: str) -> str:
     """Accept https anywhere, plain http on this machine only; no user, query or fragment."""
     try:

@@ -6,7 +6,6 @@ dictionary in a test. No value of a setting ever appears in a problem, and no se
 
 import dataclasses
 import difflib
-import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -145,12 +144,12 @@ def _b2_settings(read: _Reader) -> B2Settings:
     app_key = read.required("B2_APP_KEY", values.credential)
     endpoint = read.required("B2_ENDPOINT", values.b2_endpoint)
     region = read.optional("B2_REGION", values.region)
-    at_backblaze = values.B2_HOST.fullmatch(urllib.parse.urlsplit(endpoint or "").hostname or "")
+    at_backblaze = values.backblaze_region(endpoint or "")
     if endpoint and not region and not read.env.get("B2_REGION"):
         if at_backblaze is None:
             read.problems.append("B2_REGION is not set, and B2_ENDPOINT is not s3.<region>.backblazeb2.com")
         else:
-            region = at_backblaze[1]
+            region = at_backblaze
     return B2Settings(
         key_id,
         app_key,

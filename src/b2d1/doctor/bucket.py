@@ -4,7 +4,7 @@ from b2d1.b2 import Bucket, Page
 from b2d1.b2_xml import UNSOUND_HINT
 from b2d1.doctor.configuration import SETTINGS
 from b2d1.doctor.finding import Check, Found, counted, fail, failed, not_checked, ok, warn
-from b2d1.errors import B2Error
+from b2d1.errors import B2Error, GuardRefusal
 from b2d1.media import ListMode, MediaObject
 from b2d1.report import left_out
 from b2d1.retry import Retrying
@@ -34,9 +34,12 @@ class BucketChecks:
         place = settings.bucket + (f", keys that begin with {settings.prefix!r}" if settings.prefix else "")
         count = len(page.objects) + len(page.unidentified)
         if not count and page.next is None:
-            return warn(
+            # A run refuses it: an emptied bucket and a wrong prefix look alike.
+            return fail(
+                GuardRefusal.exit_code,
                 f"{place}: there is no object",
-                "Compare B2_BUCKET and B2_PREFIX; a prefix is taken literally and begins without a slash.",
+                "Compare B2_BUCKET and B2_PREFIX; a prefix is taken literally and begins without a slash. "
+                "If it is to be empty: b2d1 sync --adopt.",
             )
         return ok(
             f"{place}: {counted(count, 'object')} on the first page{', and more follow' if page.next else ''}"

@@ -1,7 +1,6 @@
 """The application key, and what B2 says beside it: the endpoint and the time."""
 
 import datetime as dt
-import urllib.parse
 from collections.abc import Callable
 
 from b2d1.b2_native import Key, Native
@@ -9,7 +8,7 @@ from b2d1.doctor.configuration import SETTINGS, Sound
 from b2d1.doctor.finding import Check, Found, fail, not_checked, ok, warn
 from b2d1.errors import B2Error
 from b2d1.retry import Retrying
-from b2d1.setting_values import B2_HOST
+from b2d1.setting_values import backblaze_region
 
 KEY = "B2 key"
 B2_EXIT = B2Error.exit_code
@@ -129,17 +128,21 @@ class KeyChecks:
             return fail(
                 B2_EXIT,
                 f"it is {settings.endpoint}, and the key's account is at {own}",
-                f"Set B2_ENDPOINT to {own}, and leave B2_REGION empty.",
+                f"Set B2_ENDPOINT to {own}, and "
+                + ("leave B2_REGION empty." if backblaze_region(own) else "B2_REGION to that host's region."),
             )
-        named = B2_HOST.fullmatch(urllib.parse.urlsplit(settings.endpoint).hostname or "")
-        if named and named[1] != settings.region:
+        named = backblaze_region(settings.endpoint)
+        if named and named != settings.region:
             return fail(
                 B2_EXIT,
-                f"it is in {named[1]}, and B2_REGION is {settings.region}",
+                f"it is in {named}, and B2_REGION is {settings.region}",
                 "Leave B2_REGION empty: it is read from the endpoint.",
             )
         agreed = "the one of the key's account" if own else "not compared with the key's account"
-        return ok(f"{settings.endpoint}, region {settings.region}: {agreed}")
+        if named:
+            return ok(f"{settings.endpoint}, region {named}: {agreed}")
+        unproven = f"region {settings.region} is B2_REGION's, which only a request can prove"
+        return ok(f"{settings.endpoint}: {agreed}; {unproven}")
 
     def _clock(self) -> Found:
         if self._skew is None:
