@@ -388,6 +388,16 @@ def test_a_dry_run_prints_the_sql_and_writes_nothing(
     assert [row[0] for row in by_hand] == sorted(KEYS)
 
 
+def test_ingest_of_a_broken_inventory_says_that_nothing_was_written(b2d1: Run, stack: Stack) -> None:
+    """Whoever ingests a file with a fault in it is told that the table is as it was."""
+    result = b2d1("ingest", env=stack.env, stdin=b"[]")
+
+    assert (result.exit_code, result.stdout, stack.rows()) == (2, "", [])
+    assert result.stderr.endswith(
+        "hint: An inventory is what `b2d1 inventory` prints. Nothing was written.\n"
+    )
+
+
 def test_a_dry_run_with_nothing_new_prints_no_sql(b2d1: Run, filled: Stack) -> None:
     """Where nothing is new, stdout stays empty: there is nothing to run."""
     b2d1("sync", env=filled.env)

@@ -171,6 +171,49 @@ def test_inventories_of_two_list_modes_are_not_compared(b2d1: Callable[..., Resu
     )
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        pytest.param(
+            {"prefix": ""}, {"prefix": "photos/"}, "OLD is of here/, NEW of here/photos/", id="prefix"
+        ),
+        pytest.param(
+            {"bucket": "there\n"}, {"prefix": ""}, r'OLD is of "there\n/", NEW of here/', id="bucket, escaped"
+        ),
+    ],
+)
+def test_inventories_of_two_places_are_not_compared(
+    b2d1: Callable[..., Result], tmp_path: Path, old: dict[str, str], new: dict[str, str], told: str
+) -> None:
+    """Where bucket or prefix differ, what only one of them lists would look gone or added: refused."""
+    files = [
+        inventory(tmp_path, f"{name}.json", [media("a")], **({"bucket": "here"} | header))
+        for name, header in (("old", old), ("new", new))
+    ]
+
+    result = b2d1("diff", *files)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"b2d1: comparing inventories: {told}\n"
+        "hint: Keys that only one of them lists would be called gone, or added. List the same bucket with "
+        "the same prefix anew.\n"
+    )
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["old", "new"])
+def test_the_originals_inventories_are_compared_with_any(
+    b2d1: Callable[..., Result], tmp_path: Path, place: int
+) -> None:
+    """An inventory that does not say what it is of is compared with one that does."""
+    files = [inventory(tmp_path, "ours.json", [media("a")], bucket="here", prefix="photos/")] * 2
+    files[place] = inventory(tmp_path, "theirs.json", [media("a")])
+
+    result = b2d1("diff", *files)
+
+    assert (result.exit_code, result.stdout) == (0, "0 added, 0 replaced, 0 gone\n")
+
+
 @pytest.mark.parametrize("place", [0, 1], ids=["old", "new"])
 def test_what_is_no_inventory_is_named(b2d1: Callable[..., Result], tmp_path: Path, place: int) -> None:
     """A fault in either file ends in exit 2 and names that file; nothing is printed."""
@@ -182,3 +225,4 @@ def test_what_is_no_inventory_is_named(b2d1: Callable[..., Result], tmp_path: Pa
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"b2d1: reading inventory {files[place]}: line 1: '[' stands where")
+    assert result.stderr.endswith("hint: An inventory is what `b2d1 inventory` prints.\n")

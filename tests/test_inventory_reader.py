@@ -22,7 +22,7 @@ LOU = MediaObject("photos/é.jpg", 7, "2024-03-09T14:00:00.000Z", '"abc"', '"abc
 BABE = MediaObject("video/babe.mp4", 0, "2024-03-10T14:00:00.000Z", None, "4_z1")
 HEADER = {"bucket": "pictures", "prefix": "p", "list_mode": "versions"}
 ENTRIES = [media._asdict() for media in (LOU, BABE)]
-HINT = "An inventory is what `b2d1 inventory` prints. Nothing was written."
+HINT = "An inventory is what `b2d1 inventory` prints."
 
 
 def ours() -> bytes:

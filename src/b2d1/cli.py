@@ -19,13 +19,14 @@ from b2d1.command import (
     prefix_option,
     snapshot_option,
     verbose_option,
+    verify_prefix_option,
 )
 from b2d1.d1 import Database
 from b2d1.diff import changes
 from b2d1.doctor.examination import DEFAULT_STACK, examine, exit_code
 from b2d1.doctor.view import as_json as findings_as_json
 from b2d1.doctor.view import show
-from b2d1.errors import B2D1Error, UsageError
+from b2d1.errors import B2D1Error, InventoryError, UsageError
 from b2d1.inputs import bucket_listing, open_inventory, read_settings
 from b2d1.inventory import InventoryWriter
 from b2d1.report import left_out
@@ -110,13 +111,17 @@ def ingest(*, file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
     """
     settings = read_settings(b2=False)
     job = dataclasses.replace(Job.of(settings, dry_run=dry_run, adopt=adopt), snapshot_uri=None)
-    with run_folder() as folder, open_inventory(file, folder) as source:
-        _sync(source, settings, job, as_json=as_json)
+    try:
+        with run_folder() as folder, open_inventory(file, folder) as source:
+            _sync(source, settings, job, as_json=as_json)
+    except InventoryError as error:
+        error.hint += " Nothing was written."
+        raise
 
 
 @main.command("verify")
 @click.argument("file", type=FILE, required=False)
-@prefix_option
+@verify_prefix_option
 @json_option
 @verbose_option
 def verify_command(*, file: str | None, prefix: str | None, as_json: bool) -> None:
@@ -198,10 +203,24 @@ def diff(old: str, new: str) -> None:
                 doing="comparing inventories",
                 hint="Their file_ids have nothing in common. List the bucket anew in the other B2_LIST_MODE.",
             )
+        _refuse_other_places(before, after)
         for change in changes(before.objects(), after.objects()):
             counts[change.kind] += 1
             stdout.line(f"{change.kind:<8} {one_line(change.key)}")
     stdout.line(", ".join(f"{count:,} {kind}" for kind, count in counts.items()))
+
+
+def _refuse_other_places(old: Source, new: Source) -> None:
+    # The original's inventories do not say what they are of.
+    if not (old.bucket and new.bucket) or (old.bucket, old.prefix) == (new.bucket, new.prefix):
+        return
+    of_old, of_new = (one_line(f"{each.bucket}/{each.prefix}") for each in (old, new))
+    raise UsageError(
+        f"OLD is of {of_old}, NEW of {of_new}",
+        doing="comparing inventories",
+        hint="Keys that only one of them lists would be called gone, or added. List the same bucket with the "
+        "same prefix anew.",
+    )
 
 
 def _sync(source: Source, settings: Settings, job: Job, *, as_json: bool) -> None:

@@ -79,14 +79,15 @@ def _snapshot_uri(text: str) -> str:
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Print the SQL, write nothing.")
 adopt_option = click.option(
-    "--adopt", is_flag=True, help="Write although the table has no key of this listing, or it is empty."
+    "--adopt",
+    is_flag=True,
+    help="Write although the table shares no key with this listing, or the listing is empty.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead.")
-prefix_option = click.option(
-    "--prefix",
-    metavar="P",
-    callback=_checked(setting_values.prefix),
-    help="List only keys that begin with P, whatever B2_PREFIX says.",
+LIST_ONLY = "List only keys that begin with P, whatever B2_PREFIX says"
+prefix_option, verify_prefix_option = (
+    click.option("--prefix", metavar="P", callback=_checked(setting_values.prefix), help=told)
+    for told in (f"{LIST_ONLY}.", f"{LIST_ONLY}; rows of other keys are only counted.")
 )
 snapshot_option = click.option(
     "--snapshot",

@@ -18,7 +18,7 @@ from b2d1.scratch import disk_faults, open_scratch
 BATCH = 1000
 GZIP_BEGINS = b"\x1f"  # as no JSON does
 REQUIRED = {"key": str, "size": int, "file_id": str}
-HINT = "An inventory is what `b2d1 inventory` prints. Nothing was written."
+HINT = "An inventory is what `b2d1 inventory` prints."
 KINDS = REQUIRED | {"etag": str, "last_modified": str}
 HEADER = {"bucket", "prefix", "list_mode"}
 
