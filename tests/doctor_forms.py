@@ -126,6 +126,9 @@ FORMS: dict[str, Form] = {
     "settings of the run alone": Form({"MAX_NEW_PER_RUN": "0", "B2_LIST_WORKERS": "many"}),
     "list mode misspelt": Form({"B2_LIST_MODE": "version"}),
     "dry run left on": Form({"DRY_RUN": "1"}),
+    "optional settings misspelt": Form(
+        {"B2_PREFFIX": "s3cret", "D1_DATABASE_UUID": "s3cret", "B2_LISTMODE": "versions", "DRY_RUN": "1"}
+    ),
     # the key
     "key id wrong": Form({"B2_KEY_ID": "wrong"}),
     "key wrong": Form({"B2_APP_KEY": "wrong"}),
@@ -165,6 +168,7 @@ FORMS: dict[str, Form] = {
     ),
     "Cloudflare unreachable": Form({"CLOUDFLARE_API_BASE_URL": NOWHERE}),
     "database name wrong": Form({"D1_DATABASE_NAME": "lgfc"}),
+    "database id under the name": Form({"D1_DATABASE_NAME": NO_ID}),
     "database id wrong": Form({"D1_DATABASE_NAME": "", "D1_DATABASE_ID": NO_ID}),
     "database name and id differ": Form({"D1_DATABASE_ID": NO_ID}),
     # the table

@@ -122,7 +122,7 @@ def test_a_refusal_without_a_body_says_what_to_mend(status: int, hint: str) -> N
 
 
 def test_a_bare_403_of_backblaze_is_another_regions() -> None:
-    """Where the endpoint is Backblaze's a 403 without a body tells of another region."""
+    """Where the endpoint is Backblaze's, a 403 without a body tells of another region."""
     at_backblaze = dataclasses.replace(SETTINGS, endpoint="https://s3.us-west-004.backblazeb2.com")
 
     error = interpret_b2_error(status=403, code="", message="", retry_after=None, settings=at_backblaze)

@@ -670,13 +670,15 @@ class TestResolve:
         error = refusal_of(database.resolve)
         assert len(asked) == 2
         assert str(error) == "no database is named lgfc_lite"
-        assert error.hint == "Compare D1_DATABASE_NAME. There are: a_lgfc_lite, lgfc_lite_b."
+        there = "There are: a_lgfc_lite, lgfc_lite_b. Or make it: wrangler d1 create lgfc_lite"
+        assert error.hint == f"Compare D1_DATABASE_NAME. {there}"
 
     def test_no_such_name_is_an_error(self, d1: EmbeddedD1, fake_time: FakeTime) -> None:
         """A name that no database has is refused, and the hint names the setting."""
         env = d1.settings() | {"D1_DATABASE_NAME": "no_such"}
         error = refusal_of(Database(d1_settings(env), fake_time.retrying()).resolve)
-        assert error.hint == "Compare D1_DATABASE_NAME. `wrangler d1 list` shows them."
+        there = "`wrangler d1 list` shows them. Or make it: wrangler d1 create no_such"
+        assert error.hint == f"Compare D1_DATABASE_NAME. {there}"
 
     def test_the_id_alone_needs_no_request(self, d1: EmbeddedD1, fake_time: FakeTime) -> None:
         """With the id and no name there is nothing to look up."""

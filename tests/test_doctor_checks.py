@@ -10,9 +10,9 @@ from pytest_httpserver import HTTPServer
 from scripted_d1 import DATABASES, ID, NAME, envelope, settings
 
 from b2d1.doctor.bucket import BucketChecks
-from b2d1.doctor.configuration import sound_parts
+from b2d1.doctor.configuration import settings_check, sound_parts
 from b2d1.doctor.d1 import D1Checks
-from b2d1.doctor.finding import Check, Line, Status, fail, ok, run, warn
+from b2d1.doctor.finding import Check, Found, Line, Status, fail, ok, run, telling_where, warn
 from b2d1.doctor.key import KeyChecks
 from b2d1.doctor.rows import RowChecks
 from b2d1.errors import B2Error, D1Error
@@ -73,6 +73,66 @@ def test_an_error_without_a_hint_leads_on() -> None:
     (line,) = run([Check("a", refuse)])  # type: ignore[arg-type]
 
     assert line.fix == "Run it again with -v, which shows each request."
+
+
+# Settings
+
+CLOUDFLARE = {"CLOUDFLARE_API_TOKEN": "token", "CLOUDFLARE_ACCOUNT_ID": "0" * 32}
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        pytest.param({"B2_PREFFIX": "x"}, "B2_PREFIX", id="misspelt"),
+        pytest.param({"B2_PREFFIX": "x", "B2_PREFIX": "y"}, None, id="the right one is set too"),
+        pytest.param({"B2_APPLICATION_KEY": "x", "B2_APPLICATION_KEY_ID": "x"}, None, id="the b2 tool's"),
+        pytest.param({"B2_ACCOUNT_ID": "x", "B2_ACCOUNT_KEY": "x"}, None, id="restic's"),
+        pytest.param({"CLOUDFLARE_API_KEY": "x", "CLOUDFLARE_EMAIL": "x"}, None, id="wrangler's"),
+        pytest.param({"CLOUDFLARE_DNS_API_TOKEN": "x", "CF_DNS_API_TOKEN": "x"}, None, id="lego's"),
+        pytest.param({"CF_ACCESS_CLIENT_ID": "x", "CF_ZONE_ID": "x"}, None, id="Cloudflare's others"),
+        pytest.param({"CLOUDFLARE_BASE_URL": "x"}, None, id="Cloudflare's library's"),
+        pytest.param({"CLOUDFLARE_API_BASE_PATH": "x"}, None, id="Terraform's"),
+        pytest.param({"MY_B2_PREFIX": "x", "DRY_RUNS": "x"}, None, id="begins otherwise"),
+        pytest.param({"CF_API_TOKEN": "token"}, None, id="an alias"),
+    ],
+)
+def test_a_misspelt_optional_setting_is_told(given: dict[str, str], meant: str | None) -> None:
+    """What is close to an optional setting that is not set is named, and nothing else is."""
+    (line,) = run([settings_check(AT_BACKBLAZE | CLOUDFLARE | given)])
+
+    told = f"{next(iter(given))} is no setting of b2d1: did you mean {meant}?"
+    sound = "all that are required are set, and none is malformed"
+    assert (line.status, line.found) == ((Status.WARN, told) if meant else (Status.OK, sound))
+
+
+# The address asked
+
+
+@pytest.mark.parametrize(
+    ("found", "told", "fix"),
+    [
+        pytest.param(ok("well"), "well", "", id="ok"),
+        pytest.param(
+            fail(4, "refused", "Mend it."),
+            "refused; asked at http://localhost, which URL names",
+            "If you mean Cloudflare itself, unset URL. Mend it.",
+            id="failed",
+        ),
+        pytest.param(
+            fail(4, "no answer from http://localhost", "Mend it."),
+            "no answer from http://localhost; URL names it",
+            "If you mean Cloudflare itself, unset URL. Mend it.",
+            id="failed, and said where",
+        ),
+    ],
+)
+def test_a_failure_tells_whom_a_setting_had_it_ask(found: Found, told: str, fix: str) -> None:
+    """Only a failure names the address, once, and first of all how to ask the vendor itself."""
+    check = Check("a", telling_where(lambda: found, "http://localhost", "URL", "Cloudflare"))
+
+    (line,) = run([check])
+
+    assert (line.found, line.fix) == (told, fix)
 
 
 # Endpoint and region

@@ -28,8 +28,9 @@ def table(d1: AnyD1, fake_time: FakeTime) -> Bench:
     return bench
 
 
-OBJECTS_HINT = "The table was filled with B2_LIST_MODE=objects: set that, or begin a new table."
-VERSIONS_HINT = "The table was filled with B2_LIST_MODE=versions: set that, or begin a new table."
+OR_ANOTHER = "or use another, empty database: set D1_DATABASE_NAME and run b2d1 migrate."
+OBJECTS_HINT = "The table was filled with B2_LIST_MODE=objects: set that, " + OR_ANOTHER
+VERSIONS_HINT = "The table was filled with B2_LIST_MODE=versions: set that, " + OR_ANOTHER
 MAKE_ANEW_HINT = "The new file_ids lack the quotes of an ETag"
 NO_MODE_HINT = "No value of B2_LIST_MODE explains them"
 

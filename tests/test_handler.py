@@ -331,7 +331,7 @@ FAILURES = {
     "no answer": Failure(
         "D1Error",
         "looking for database lgfc_lite: no answer from http://127.0.0.1:9",
-        "Is the network up",
+        "Nothing listens there (CLOUDFLARE_API_BASE_URL).",
         env={"CLOUDFLARE_API_BASE_URL": "http://127.0.0.1:9"},
         seconds=11.5,
     ),

@@ -480,7 +480,7 @@ def test_failures_share_one_issue_that_a_success_closes(repository: Repository) 
         "A run failed: https://github.com/owner/photos/actions/runs/1001\n\n```text\nb2d1: looking for"
     )
     assert (
-        "\nhint: CLOUDFLARE_API_TOKEN must be a valid token with the permission Account, D1, Edit." in first
+        "\nhint: CLOUDFLARE_API_TOKEN must be a valid token with the permission Account, D1, Edit: " in first
     )
     assert "actions/runs/1002\n" in second
     assert "D1 answered 503" in second

@@ -6,7 +6,7 @@ https://developers.cloudflare.com/api/resources/d1/ describes the requests and t
 import itertools
 import re
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +16,7 @@ from b2d1.d1_api import Api, not_d1
 from b2d1.d1_errors import again_as_it_is
 from b2d1.errors import D1Error, GuardRefusal, Retry, harmless
 from b2d1.retry import Deadline, Retrying
+from b2d1.setting_values import is_database_id
 from b2d1.settings import D1Settings
 
 DATABASES_PER_PAGE = 100
@@ -51,9 +52,7 @@ class Database:
             return
         found = self._ids_by_name()
         if self.name not in found:
-            names = harmless(", ".join(sorted(found)), 500)
-            hint = f"There are: {names}." if found else "`wrangler d1 list` shows them."
-            raise D1Error(f"no database is named {self.name}", hint=f"Compare D1_DATABASE_NAME. {hint}")
+            raise D1Error(f"no database is named {self.name}", hint=_name_hint(self.name, found))
         if self.id not in {None, found[self.name]}:
             raise GuardRefusal(
                 f"D1_DATABASE_NAME {self.name} is {found[self.name]}, and D1_DATABASE_ID is {self.id}",
@@ -179,3 +178,11 @@ class Database:
                 raise not_d1(doing)
             self.usage.add(result["meta"])
         return results
+
+
+def _name_hint(name: str, found: Iterable[str]) -> str:
+    if is_database_id(name):
+        return "This is an id: put it into D1_DATABASE_ID, and leave D1_DATABASE_NAME empty."
+    names = harmless(", ".join(sorted(found)), 500)
+    there = f"There are: {names}." if names else "`wrangler d1 list` shows them."
+    return f"Compare D1_DATABASE_NAME. {there} Or make it: wrangler d1 create {name}"

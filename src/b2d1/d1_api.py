@@ -11,6 +11,7 @@ import urllib3
 from b2d1.d1_errors import interpret_d1_error
 from b2d1.errors import D1Error, Retry
 from b2d1.http_exchange import NO_ANSWER, Session, TooLargeError
+from b2d1.loopback import hint_of_silence
 from b2d1.retry import Deadline, retry_after_seconds
 from b2d1.settings import D1Settings
 from b2d1.strict_json import read_whole
@@ -103,7 +104,9 @@ def not_d1(doing: str) -> D1Error:
 
 def _no_answer(failure: Exception, doing: str, base_url: str) -> D1Error:
     error = D1Error(f"no answer from {base_url} ({type(failure).__name__})", doing=doing)
-    error.hint = "Is the network up, and CLOUDFLARE_API_BASE_URL right?"
+    error.hint = hint_of_silence(
+        base_url, "CLOUDFLARE_API_BASE_URL", failure, "Is the network up, and CLOUDFLARE_API_BASE_URL right?"
+    )
     # A connection that breaks is an SSLError too, and may be whole the next time.
     if "certificate verify failed" in str(failure):
         error.hint = "Cloudflare's certificate was not accepted: does something on the way replace it?"

@@ -52,7 +52,10 @@ HINTS_BY_CODE = {
     7404: "Compare D1_DATABASE_ID: `wrangler d1 list` shows those of this account.",
     7003: "The address is unknown to Cloudflare: compare CLOUDFLARE_ACCOUNT_ID and CLOUDFLARE_API_BASE_URL.",
 }
-TOKEN_HINT = "CLOUDFLARE_API_TOKEN must be a valid token with the permission Account, D1, Edit."  # noqa: S105
+TOKEN_HINT = (
+    "CLOUDFLARE_API_TOKEN must be a valid token with the permission Account, D1, Edit: "  # noqa: S105
+    "Cloudflare's page My Profile, API Tokens makes one."
+)
 TOKEN_CODES = {10000, 9109, 9106, 6003, 6111}
 SMALLER_HINT = "Less at a time may pass: set MAX_NEW_PER_RUN, or lower it."
 BUSY_HINT = "D1 is busy or unwell: run again later."

@@ -12,6 +12,7 @@ from b2d1.media import ListMode
 from b2d1.media_assets import MediaAssets
 
 CREATE_KEY_INDEX = "CREATE INDEX idx_media_assets_b2_key ON media_assets (b2_key);"
+OR_ANOTHER_DATABASE = "or use another, empty database: set D1_DATABASE_NAME and run b2d1 migrate."
 COUNT_ROWS = "SELECT count(*) FROM media_assets"
 # Each takes D1 some microseconds; its free plan reads this many rows a day.
 MOST_ROWS_WALKED = 5_000_000
@@ -111,9 +112,9 @@ def _whole(figure: Any, doing: str) -> int:
 def _explanation(mode: ListMode, stored_file_id: Any, new_file_id: Any) -> str:
     """Say which setting, or which program, explains two such ids of the same content."""
     if mode == "versions":
-        return "The table was filled with B2_LIST_MODE=objects: set that, or begin a new table."
+        return f"The table was filled with B2_LIST_MODE=objects: set that, {OR_ANOTHER_DATABASE}"
     if str(stored_file_id).startswith("4_z"):
-        return "The table was filled with B2_LIST_MODE=versions: set that, or begin a new table."
+        return f"The table was filled with B2_LIST_MODE=versions: set that, {OR_ANOTHER_DATABASE}"
     if not str(new_file_id).startswith('"'):
         return (
             "The new file_ids lack the quotes of an ETag, which b2d1 keeps. If they come from an inventory, "

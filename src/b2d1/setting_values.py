@@ -3,12 +3,12 @@
 The error's text completes a sentence that begins with the setting's name, and never repeats the value.
 """
 
-import ipaddress
 import re
 import urllib.parse
 from collections.abc import Callable
 from typing import NoReturn
 
+from b2d1.loopback import is_this_machine
 from b2d1.media import MAX_KEY_BYTES
 
 
@@ -70,19 +70,9 @@ def url(text: str) -> str:
             raise ValueError
     except ValueError:
         raise ValueError("is not a URL like https://host (a port and a path may follow)") from None
-    if parts.scheme == "http" and not _is_this_machine(host):
+    if parts.scheme == "http" and not is_this_machine(host):
         raise ValueError("must begin with https:// (plain http only to this machine)")
     return text.rstrip("/")
-
-
-def _is_this_machine(host: str) -> bool:
-    # host.docker.internal is how a container (`sam local invoke`) names the machine it runs on.
-    if host in {"localhost", "host.docker.internal"}:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def host_url(text: str) -> str:
@@ -126,8 +116,12 @@ list_mode = _matching(r"objects|versions", "is neither objects nor versions")
 database_name = _matching(r"[a-zA-Z0-9][a-zA-Z0-9_-]*", "is not a database's name")
 
 
+def is_database_id(text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text))
+
+
 def database_id(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text):
+    if not is_database_id(text):
         raise ValueError(
             "is not a database id like xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx (`wrangler d1 list` shows it)"
         )

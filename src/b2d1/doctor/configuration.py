@@ -1,11 +1,12 @@
 """The settings: every problem by name, with what to do about it; and which parts can be used all the same."""
 
+import difflib
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from b2d1.doctor.finding import Check, Found, fail, ok, warn
-from b2d1.errors import SettingsError
-from b2d1.settings import B2Settings, D1Settings, Settings
+from b2d1.errors import SettingsError, harmless
+from b2d1.settings import NAMES, B2Settings, D1Settings, Settings
 
 SETTINGS = "settings"
 
@@ -32,6 +33,17 @@ FIXES = {
     "DRY_RUN": "Set it to 0 or 1, or leave it empty for 0.",
     "VERBOSE": "Set it to 0 or 1, or leave it empty for 0.",
 }
+OURS = ("B2_", "D1_", "B2D1_", "CLOUDFLARE_", "CF_")
+# Of a required one the problem itself says what looks like it.
+OPTIONAL = (
+    *("B2_REGION", "B2_PREFIX", "B2_LIST_MODE", "B2_LIST_WORKERS", "B2_NATIVE_URL", "B2D1_SECRET_ID"),
+    *("D1_DATABASE_NAME", "D1_DATABASE_ID", "CLOUDFLARE_API_BASE_URL"),
+)
+# As alike as settings.py takes a misspelling to be.
+ALIKE = 0.85
+# Cloudflare's own clients read these: https://github.com/cloudflare/cloudflare-python and the provider
+# https://registry.terraform.io/providers/cloudflare/cloudflare/4.52.0/docs
+OTHERS = {"CLOUDFLARE_BASE_URL", "CLOUDFLARE_API_BASE_PATH"}
 # Says nothing about what is asked of B2 here.
 WITHOUT = "B2_LIST_WORKERS"
 # Stands in for what the key's own check does without.
@@ -79,13 +91,30 @@ def settings_check(env: Mapping[str, str]) -> Check:
 
 
 def _look(env: Mapping[str, str]) -> Found | list[Found]:
+    warnings = _misspelt(env)
     try:
         settings = Settings.from_env(env)
     except SettingsError as error:
-        return [fail(error.exit_code, problem, _fix(problem)) for problem in error.problems]
+        return [*(fail(error.exit_code, problem, _fix(problem)) for problem in error.problems), *warnings]
     if settings.dry_run:
-        return warn("DRY_RUN is on: b2d1 sync writes nothing", "Leave it empty once runs are to write.")
-    return ok("all that are required are set, and none is malformed")
+        warnings.append(
+            warn("DRY_RUN is on: b2d1 sync writes nothing", "Leave it empty once runs are to write.")
+        )
+    return warnings or ok("all that are required are set, and none is malformed")
+
+
+def _misspelt(env: Mapping[str, str]) -> list[Found]:
+    """Warn of what looks like an optional setting that is not set; names alone, never a value."""
+    unset = [name for name in OPTIONAL if not env.get(name)]
+    given = sorted(name for name in env if name.startswith(OURS) and name not in {*NAMES, *OTHERS})
+    return [
+        warn(
+            f"{harmless(name)} is no setting of b2d1: did you mean {close}?",
+            f"Rename it to {close}, or leave it: b2d1 does not read it.",
+        )
+        for name in given
+        for close in difflib.get_close_matches(name, unset, n=1, cutoff=ALIKE)
+    ]
 
 
 def _fix(problem: str) -> str:

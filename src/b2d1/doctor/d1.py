@@ -9,13 +9,14 @@ from b2d1.d1 import Database
 from b2d1.d1_api import Api, not_d1
 from b2d1.d1_errors import HINTS_BY_CODE, TOKEN_HINT
 from b2d1.doctor.configuration import SETTINGS
-from b2d1.doctor.finding import Check, Found, fail, failed, not_checked, ok, warn
+from b2d1.doctor.finding import Check, Found, fail, failed, not_checked, ok, telling_where, warn
 from b2d1.errors import D1Error, Retry
 from b2d1.retry import Retrying
-from b2d1.settings import D1Settings
+from b2d1.settings import DEFAULT_API_BASE_URL, D1Settings
 
 TOKEN, ACCOUNT, DATABASE = "Cloudflare token", "Cloudflare account", "D1 database"
 D1_EXIT = D1Error.exit_code
+BASE_URL = "CLOUDFLARE_API_BASE_URL"
 NOT_AUTHORIZED = 7403  # of the account
 EXPIRES_SOON = dt.timedelta(days=14)
 NOT_FOR_D1 = (
@@ -40,10 +41,14 @@ class D1Checks:
         """List the checks, in their order."""
         given = () if self._settings else (SETTINGS,)
         return [
-            Check(TOKEN, self._token, given),
-            Check(ACCOUNT, self._account, (TOKEN,)),
-            Check(DATABASE, self._resolve, (ACCOUNT,)),
+            Check(TOKEN, self._asking(self._token), given),
+            Check(ACCOUNT, self._asking(self._account), (TOKEN,)),
+            Check(DATABASE, self._asking(self._resolve), (ACCOUNT,)),
         ]
+
+    def _asking(self, ask: Callable[[], Found]) -> Callable[[], Found]:
+        url = self._settings.api_base_url if self._settings else DEFAULT_API_BASE_URL
+        return ask if url == DEFAULT_API_BASE_URL else telling_where(ask, url, BASE_URL, "Cloudflare")
 
     def _token(self) -> Found:
         """Tell a token that is not valid from one that may not use D1 in this account."""

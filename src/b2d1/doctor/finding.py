@@ -58,6 +58,23 @@ def failed(error: B2D1Error) -> Found:
     return fail(error.exit_code, str(error), error.hint or NO_HINT)
 
 
+def telling_where(ask: Callable[[], Found], url: str, setting: str, usual: str) -> Callable[[], Found]:
+    """Let a failure tell which address was asked: one that a setting puts in the place of the usual one's."""
+
+    def told() -> Found:
+        try:
+            found = ask()
+        except B2D1Error as error:
+            found = failed(error)
+        if found.status is not Status.FAIL:
+            return found
+        where = f"{setting} names it" if url in found.found else f"asked at {url}, which {setting} names"
+        fix = f"If you mean {usual} itself, unset {setting}. {found.fix}"
+        return found._replace(found=f"{found.found}; {where}", fix=fix)
+
+    return told
+
+
 def counted(count: int, noun: str) -> str:
     """Write a number of things: 1 object, 2,000 objects."""
     return f"{count:,} {noun}{'s' * (count != 1)}"

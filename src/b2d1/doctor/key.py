@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 from b2d1.b2_native import Key, Native
 from b2d1.doctor.configuration import SETTINGS, Sound
-from b2d1.doctor.finding import Check, Found, fail, not_checked, ok, warn
+from b2d1.doctor.finding import Check, Found, fail, not_checked, ok, telling_where, warn
 from b2d1.errors import B2Error
 from b2d1.retry import Retrying
 from b2d1.setting_values import backblaze_region
+from b2d1.settings import DEFAULT_NATIVE_URL
 
 KEY = "B2 key"
 B2_EXIT = B2Error.exit_code
@@ -43,8 +44,12 @@ class KeyChecks:
         """List the checks, in their order."""
         given = () if self._sound.key else (SETTINGS,)
         all_given = () if self._sound.b2 else (SETTINGS,)
+        url = self._sound.key.native_url if self._sound.key else None
+        valid: Callable[[], Found] = self._valid
+        if url and url != DEFAULT_NATIVE_URL:
+            valid = telling_where(valid, url, "B2_NATIVE_URL", "Backblaze")
         return [
-            Check(KEY, self._valid, given),
+            Check(KEY, valid, given),
             Check("B2 key's expiry", self._expiry, (KEY,)),
             Check("B2 key's capabilities", self._capabilities, (KEY,)),
             Check("B2 key's restriction", self._restriction, (KEY, *all_given)),

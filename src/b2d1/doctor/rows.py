@@ -11,7 +11,7 @@ from b2d1.doctor.d1 import D1Checks
 from b2d1.doctor.finding import Check, Found, counted, fail, not_checked, ok, warn
 from b2d1.doctor.table import TABLE
 from b2d1.errors import D1Error, GuardRefusal
-from b2d1.guards import HAS_ROWS
+from b2d1.guards import HAS_ROWS, OR_ANOTHER_DATABASE
 from b2d1.media import ListMode, media_uid
 from b2d1.media_assets import MediaAssets
 
@@ -136,7 +136,7 @@ class RowChecks:
 
 def _way_out(form: str) -> str:
     if mode := MODE_OF_FORM.get(form):
-        return f"Set B2_LIST_MODE to {mode}, with which this table was filled; or begin a new table."
+        return f"Set B2_LIST_MODE to {mode}, with which this table was filled, {OR_ANOTHER_DATABASE}"
     return (
         "Another program filled this table: let it go on, or begin a new one for b2d1 (put the old one aside "
         "with ALTER TABLE media_assets RENAME TO media_assets_aside; and run b2d1 migrate)."
