@@ -19,8 +19,8 @@ help: ## Print these targets
 run: .venv/ready ## Do the main job on an embedded bucket and database: migrate, sync, the summary
 	@python -m sandbox run -- sh -c 'b2d1 migrate && b2d1 sync'
 
-sandbox: .venv/ready ## Keep the embedded bucket and database running; prints the settings to use them
-	@python -m sandbox
+sandbox: .venv/ready ## Keep the embedded bucket and database running; prints what to paste to use them (NEW=5: 5 objects more)
+	@python -m sandbox $(if $(NEW),--new "$(NEW)")
 
 test: .venv/ready node_modules/ready .venv/wheels/ready .venv/emulator/ready .venv/sam/ready ## Run every test
 	python -m pytest

@@ -1,7 +1,7 @@
 """Start the embedded B2 and D1, and either stay, or run a command that finds them in its environment.
 
-python -m sandbox [--state DIR]
-python -m sandbox [--state DIR] run -- COMMAND…
+python -m sandbox [--state DIR] [--new N]
+python -m sandbox [--state DIR] [--new N] run -- COMMAND…
 """
 
 import argparse
@@ -25,7 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # A polite kill ends as Ctrl-C does, with both servers stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), EmbeddedB2() as b2, EmbeddedD1(options.state / "d1.sqlite3") as d1:
+    with (
+        suppress(KeyboardInterrupt),
+        EmbeddedB2(new=options.new) as b2,
+        EmbeddedD1(options.state / "d1.sqlite3") as d1,
+    ):
         settings = b2.settings() | d1.settings()
         if options.action == "run":
             return _run(options.command, settings)
@@ -38,6 +42,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--state", type=Path, default=Path(".sandbox"), metavar="DIR", help="where D1's file stays [.sandbox]"
     )
+    parser.add_argument(
+        "--new",
+        type=int,
+        default=0,
+        metavar="N",
+        help="have N objects more than the sample has, as uploaded since",
+    )
     actions = parser.add_subparsers(dest="action")
     run = actions.add_parser("run", help="run a command, then stop and exit with its code")
     run.add_argument("command", nargs="+", metavar="COMMAND")
@@ -45,13 +56,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _stay(settings: dict[str, str]) -> int:
+    activate = Path(sys.prefix, "bin", "activate")
+    if sys.prefix != sys.base_prefix and activate.is_file():  # of a virtual environment, with b2d1 in it
+        sys.stdout.write(f". {_quoted(str(activate))}\n")
     for name, value in settings.items():
-        quoted = value.replace("'", "'\\''")
-        sys.stdout.write(f"export {name}='{quoted}'\n")
+        sys.stdout.write(f"export {name}={_quoted(value)}\n")
     sys.stdout.flush()
-    sys.stderr.write("B2 and D1 are up. Paste the lines above into another shell; Ctrl-C stops them.\n")
+    sys.stderr.write(
+        "B2 and D1 are up. Paste the lines above into another shell, then try `b2d1 doctor`; "
+        "Ctrl-C stops them.\n"
+    )
     threading.Event().wait()
     return 0
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def _run(command: list[str], settings: dict[str, str]) -> int:

@@ -15,7 +15,7 @@ from sandbox import native
 from sandbox.bucket import Bucket
 from sandbox.listing import InvalidArgument, list_object_versions, list_objects_v2
 from sandbox.native import KeyScope
-from sandbox.sample import hidden_objects, sample_objects
+from sandbox.sample import hidden_objects, new_objects, sample_objects
 from sandbox.server import LoopbackServer
 from sandbox.signature import Credentials, error, refusal
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class EmbeddedB2:
-    """Serve one bucket as B2 serves it, filled with the sample unless told otherwise.
+    """Serve one bucket as B2 serves it, filled with the sample unless told otherwise, and `new` objects more.
 
     The bucket is made anew at each start, deterministically: keys, bytes, ETags, times and version ids are
     those of the last time. Only the given key is let in, and only with signatures for the given region.
@@ -41,6 +41,7 @@ class EmbeddedB2:
         key_id: str = "0045f0571db506a0000000001",
         app_key: str = "K004sandboxSandboxSandboxSandbox",
         fill: bool = True,
+        new: int = 0,
         port: int = 0,
     ) -> None:
         self.requests: list[str] = []
@@ -51,6 +52,7 @@ class EmbeddedB2:
         self._responses = _responses_over(self._bucket)
         self._server = LoopbackServer(self._answer, port)
         self._fill = fill
+        self._new = new
 
     def __enter__(self) -> Self:
         if self._fill:
@@ -59,6 +61,8 @@ class EmbeddedB2:
             for key, body in hidden_objects():
                 self.put(key, body)
                 self.hide(key)
+        for key, body in new_objects(self._new):
+            self.put(key, body)
         self._server.__enter__()
         return self
 

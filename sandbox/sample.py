@@ -105,6 +105,13 @@ def hidden_objects() -> Iterator[tuple[str, bytes]]:
         yield key, _body(key, edition=1)
 
 
+def new_objects(count: int) -> Iterator[tuple[str, bytes]]:
+    """Give uploads that come after the sample's, for a run that is to find something."""
+    for number in range(1, count + 1):
+        key = f"photos/new/IMG_{number:04}.jpg"
+        yield key, _body(key, edition=1)
+
+
 def _plain_keys() -> Iterator[str]:
     mixed = zip(cycle(range(1903, 1942)), cycle(_ALBUMS), cycle(_CAMERAS), strict=False)
     for number, (year, album, camera) in enumerate(mixed, start=1):

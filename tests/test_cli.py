@@ -405,7 +405,9 @@ def test_a_dry_run_with_nothing_new_prints_no_sql(b2d1: Run, filled: Stack) -> N
     result = b2d1("sync", "--dry-run", env=filled.env)
 
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "new 0\ndry run: nothing written" in result.stderr
+    assert re.search(
+        r"new 0\ndry run: nothing written to D1, rows_read \d+ \(nothing is new: no SQL\)\n", result.stderr
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ def summary(report: SyncReport) -> str:
     ]
     if report.dry_run:
         lines[2] = f"dry run: nothing written to D1, rows_read {report.rows_read}"
+        if not report.new:
+            lines[2] += " (nothing is new: no SQL)"
     elif not report.new:
         lines[2] += " (nothing to do)"
     lines.append(_receipt(report))

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import sysconfig
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from urllib.error import HTTPError, URLError
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(sysconfig.get_path("scripts")) / "b2d1"
 NAMES = [
     "B2_KEY_ID",
     "B2_APP_KEY",
@@ -88,9 +90,13 @@ class TestStay:
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_it_prints_the_settings_and_stays_until_told(self, tmp_path: Path, number: int) -> None:
-        """The settings are lines a shell can read, the hint is on stderr, and Ctrl-C ends it with 0."""
+        """What to paste is lines a shell can read, the hint is on stderr, and Ctrl-C ends it with 0.
+
+        The first line puts `b2d1` within reach.
+        """
         with started("--state", tmp_path / "state") as process:
             assert process.stdout is not None
+            activate = process.stdout.readline()
             lines = [process.stdout.readline() for _ in NAMES]
             settings = dict(shlex.split(line)[1].split("=", 1) for line in lines)
             urls = (settings["B2_ENDPOINT"], settings["CLOUDFLARE_API_BASE_URL"])
@@ -98,7 +104,14 @@ class TestStay:
             process.send_signal(number)
             rest, errors = process.communicate(timeout=30)
         assert (process.returncode, rest, list(settings)) == (0, "", NAMES)
-        assert errors == "B2 and D1 are up. Paste the lines above into another shell; Ctrl-C stops them.\n"
+        assert activate == f". '{sys.prefix}/bin/activate'\n"
+        find = ["sh", "-c", f"{activate}command -v b2d1"]
+        found = subprocess.run(find, capture_output=True, text=True, check=True, env={}).stdout.strip()
+        assert Path(found).samefile(PROGRAM)
+        assert errors == (
+            "B2 and D1 are up. Paste the lines above into another shell, then try `b2d1 doctor`; "
+            "Ctrl-C stops them.\n"
+        )
         assert all(re.fullmatch(r"export [A-Z0-9_]+='[^']+'\n", line) for line in lines)
         for url in urls:
             with pytest.raises(URLError):
@@ -121,6 +134,17 @@ class TestRun:
         settings = json.loads(done.stdout)
         assert [name for name, value in settings.items() if not value] == []
         assert (settings["B2_BUCKET"], settings["D1_DATABASE_NAME"]) == ("b2d1-sandbox", "lgfc_lite")
+
+    def test_new_objects_are_new_to_a_table_filled_before(self, tmp_path: Path) -> None:
+        """Started again with --new 2, a dry run finds those two objects and no other."""
+        fill = ["run", "--", "sh", "-c", '"$0" migrate && "$0" sync', PROGRAM]
+        assert run("--state", tmp_path, *fill).returncode == 0
+        done = run("--state", tmp_path, "--new", "2", "run", "--", PROGRAM, "sync", "--dry-run")
+        assert (done.returncode, "known 3000, new 2\n" in done.stderr) == (0, True)
+        assert re.findall(r"'(photos/new/[^']+)'", done.stdout) == [
+            "photos/new/IMG_0001.jpg",
+            "photos/new/IMG_0002.jpg",
+        ]
 
     def test_arguments_reach_the_command_as_they_are(self, tmp_path: Path) -> None:
         """Options, a second `--` and blanks belong to the command."""
