@@ -15,6 +15,7 @@ from b2d1.doctor.d1 import D1Checks
 from b2d1.doctor.finding import Check, Found, Line, Status, fail, ok, run, telling_where, warn
 from b2d1.doctor.key import KeyChecks
 from b2d1.doctor.rows import RowChecks
+from b2d1.doctor.view import folded
 from b2d1.errors import B2Error, D1Error
 from b2d1.media import ListMode
 
@@ -61,6 +62,39 @@ def test_a_failure_stops_only_what_needs_it() -> None:
         Line("d", Status.FAIL, "d2", "do", 3),
         Line("e", Status.OK, "e", "", 0),
         Line("f", Status.OK, "f", "", 0),
+    ]
+
+
+def test_what_one_cause_left_out_is_one_line() -> None:
+    """Checks in a row that were not made for one reason are counted; others are passed on at once."""
+
+    def line(check: str, status: Status, found: str) -> Line:
+        return Line(check, status, found, "", 0)
+
+    passed = list[str]()
+
+    def lines() -> Iterator[Line]:
+        for check, status, found in (
+            ("a", Status.FAIL, "no"),
+            ("b", Status.NOT_CHECKED, "it needs what failed above: a"),
+            ("c", Status.NOT_CHECKED, "it needs what failed above: a"),
+            ("d", Status.NOT_CHECKED, "it needs what failed above: z"),
+            ("e", Status.OK, "well"),
+            ("f", Status.OK, "well"),
+            ("g", Status.NOT_CHECKED, "it needs what failed above: z"),
+        ):
+            passed.append(check)
+            yield line(check, status, found)
+
+    found = [(line, "".join(passed)) for line in folded(lines())]
+
+    assert found == [
+        (line("a", Status.FAIL, "no"), "a"),
+        (line("2 checks", Status.NOT_CHECKED, "they need what failed above: a"), "abcd"),
+        (line("d", Status.NOT_CHECKED, "it needs what failed above: z"), "abcde"),
+        (line("e", Status.OK, "well"), "abcde"),
+        (line("f", Status.OK, "well"), "abcdef"),
+        (line("g", Status.NOT_CHECKED, "it needs what failed above: z"), "abcdefg"),
     ]
 
 

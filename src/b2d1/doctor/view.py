@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich import box
 from rich.console import Console
@@ -20,14 +20,43 @@ INDENT = " " * (STATUS_WIDTH + 2)
 
 
 def show(lines: Iterable[Line], stdout: Stdout) -> list[Line]:
-    """Print a table on a terminal, otherwise each line as soon as it is there; return them."""
+    """Print a table on a terminal, otherwise each line as soon as it is there; return them, not folded."""
     if sys.stdout is not None and sys.stdout.isatty():
         return _show_table(lines)
-    shown = []
-    for line in lines:
-        shown.append(line)
+    shown = list[Line]()
+    for line in folded(_noting(lines, shown)):
         stdout.line(as_text(line))
     return shown
+
+
+def _noting(lines: Iterable[Line], shown: list[Line]) -> Iterator[Line]:
+    for line in lines:
+        shown.append(line)
+        yield line
+
+
+def folded(lines: Iterable[Line]) -> Iterator[Line]:
+    """Put checks in a row that were not made for the same reason on one line; pass on the others at once."""
+    held = list[Line]()
+    for line in lines:
+        if held and line.found != held[0].found:
+            yield _as_one(held)
+            held = []
+        if line.status is Status.NOT_CHECKED:
+            held.append(line)
+        else:
+            yield line
+    if held:
+        yield _as_one(held)
+
+
+def _as_one(lines: list[Line]) -> Line:
+    first = lines[0]
+    if len(lines) == 1:
+        return first
+    return first._replace(
+        check=f"{len(lines)} checks", found=first.found.replace("it needs ", "they need ", 1)
+    )
 
 
 def as_text(line: Line) -> str:
@@ -51,13 +80,12 @@ def _told(line: Line) -> str:
 
 
 def _show_table(lines: Iterable[Line]) -> list[Line]:
-    shown = []
+    shown = list[Line]()
     with stderr.status("examining") as status:
-        for line in lines:
-            shown.append(line)
+        for _ in _noting(lines, shown):
             status.update(f"examining: {len(shown)} done")
     table = Table("", "check", "found, and what mends it", box=box.SIMPLE_HEAD, header_style="dim")
-    for line in shown:
+    for line in folded(shown):
         found = Text(_told(line))
         if line.fix:
             found.append(f"\n{line.fix}", style="italic")
