@@ -178,7 +178,7 @@ def test_inventories_of_two_list_modes_are_not_compared(b2d1: Callable[..., Resu
             {"prefix": ""}, {"prefix": "photos/"}, "OLD is of here/, NEW of here/photos/", id="prefix"
         ),
         pytest.param(
-            {"bucket": "there\n"}, {"prefix": ""}, r'OLD is of "there\n/", NEW of here/', id="bucket, escaped"
+            {"bucket": "there\n"}, {"prefix": ""}, r"OLD is of there\n/, NEW of here/", id="bucket, escaped"
         ),
     ],
 )

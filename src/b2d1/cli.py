@@ -22,11 +22,11 @@ from b2d1.command import (
     verify_prefix_option,
 )
 from b2d1.d1 import Database
-from b2d1.diff import changes
+from b2d1.diff import changes, refuse_incomparable
 from b2d1.doctor.examination import DEFAULT_STACK, examine, exit_code
 from b2d1.doctor.view import as_json as findings_as_json
 from b2d1.doctor.view import show
-from b2d1.errors import B2D1Error, InventoryError, UsageError
+from b2d1.errors import B2D1Error, InventoryError
 from b2d1.inputs import bucket_listing, open_inventory, read_settings
 from b2d1.inventory import InventoryWriter
 from b2d1.report import left_out
@@ -197,30 +197,11 @@ def diff(old: str, new: str) -> None:
         raise click.UsageError("Only one of OLD and NEW can be stdin.")
     counts = {"added": 0, "replaced": 0, "gone": 0}
     with run_folder() as folder, open_inventory(old, folder) as before, open_inventory(new, folder) as after:
-        if before.list_mode != after.list_mode:
-            raise UsageError(
-                f"OLD is an inventory in list mode {before.list_mode}, NEW one in {after.list_mode}",
-                doing="comparing inventories",
-                hint="Their file_ids have nothing in common. List the bucket anew in the other B2_LIST_MODE.",
-            )
-        _refuse_other_places(before, after)
+        refuse_incomparable(before, after)
         for change in changes(before.objects(), after.objects()):
             counts[change.kind] += 1
             stdout.line(f"{change.kind:<8} {one_line(change.key)}")
     stdout.line(", ".join(f"{count:,} {kind}" for kind, count in counts.items()))
-
-
-def _refuse_other_places(old: Source, new: Source) -> None:
-    # The original's inventories do not say what they are of.
-    if not (old.bucket and new.bucket) or (old.bucket, old.prefix) == (new.bucket, new.prefix):
-        return
-    of_old, of_new = (one_line(f"{each.bucket}/{each.prefix}") for each in (old, new))
-    raise UsageError(
-        f"OLD is of {of_old}, NEW of {of_new}",
-        doing="comparing inventories",
-        hint="Keys that only one of them lists would be called gone, or added. List the same bucket with the "
-        "same prefix anew.",
-    )
 
 
 def _sync(source: Source, settings: Settings, job: Job, *, as_json: bool) -> None:

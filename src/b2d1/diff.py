@@ -5,7 +5,9 @@ import operator
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from b2d1.errors import UsageError, harmless
 from b2d1.media import MediaObject
+from b2d1.source import Source
 
 
 class Change(NamedTuple):
@@ -13,6 +15,26 @@ class Change(NamedTuple):
 
     kind: Literal["added", "replaced", "gone"]
     key: str
+
+
+def refuse_incomparable(old: Source, new: Source) -> None:
+    """Refuse inventories of two list modes, or of two places if both say where they are of (UsageError)."""
+    if old.list_mode != new.list_mode:
+        raise UsageError(
+            f"OLD is an inventory in list mode {old.list_mode}, NEW one in {new.list_mode}",
+            doing="comparing inventories",
+            hint="Their file_ids have nothing in common. List the bucket anew in the other B2_LIST_MODE.",
+        )
+    # The original's inventories do not say what they are of.
+    if not (old.bucket and new.bucket) or (old.bucket, old.prefix) == (new.bucket, new.prefix):
+        return
+    of_old, of_new = (harmless(f"{each.bucket}/{each.prefix}") for each in (old, new))
+    raise UsageError(
+        f"OLD is of {of_old}, NEW of {of_new}",
+        doing="comparing inventories",
+        hint="Keys that only one of them lists would be called gone, or added. List the same bucket with the "
+        "same prefix anew.",
+    )
 
 
 def changes(old: Iterable[MediaObject], new: Iterable[MediaObject]) -> Iterator[Change]:
