@@ -106,7 +106,7 @@ node_modules/ready: package.json package-lock.json .npmrc | .venv/node
 		--platform any --implementation py --abi none --dest .venv/wheels -r requirements/lambda.txt
 	@touch $@
 
-build/ready: .venv/wheels/ready $(wildcard bundle/*.py src/b2d1/*.py src/handler/*.py)
+build/ready: .venv/wheels/ready $(wildcard bundle/*.py src/b2d1/*.py src/b2d1/*/*.py src/handler/*.py)
 	@python -m bundle build/function >&2
 	@touch $@
 

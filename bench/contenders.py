@@ -14,9 +14,9 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import boto3
 
-from b2d1.b2 import Bucket
-from b2d1.inventory import InventoryWriter
-from b2d1.listing import Listing
+from b2d1.b2.bucket import Bucket
+from b2d1.inventory.writer import InventoryWriter
+from b2d1.listing.listing import Listing
 from b2d1.media import ListMode, media_uid
 from b2d1.settings import B2Settings, Settings
 from bench.bucket import SyntheticBucket

@@ -50,8 +50,8 @@ SETTINGS = B2_SETTINGS | {
 READY = """
 import json, os, sys, time
 from handler.app import handler
-from b2d1.b2 import Bucket
-from b2d1.d1 import Database
+from b2d1.b2.bucket import Bucket
+from b2d1.d1.database import Database
 from b2d1.settings import Settings
 imported = time.process_time()
 if "secret" in sys.argv:

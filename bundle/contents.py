@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements" / "lambda.txt"
 # `make` fetches them, so that building asks nobody.
 WHEELS = ROOT / ".venv" / "wheels"
-# The commands, which need click and rich, and what the doctor needs; its own folder stays out too.
-LEFT_OUT = ("cli.py", "command.py", "inputs.py", "terminal.py", "b2_native.py")
+# The commands, which need click and rich, and what only they do.
+LEFT_OUT = {"b2d1/cli", "b2d1/doctor", "b2d1/verify", "b2d1/b2/native.py"}
 # Of the descriptions of all AWS services, those that a run speaks to.
 SERVICES = {"s3", "secretsmanager"}
 # Lambda's own unzipping sets no times, and neither may ours show: 1980 is the first year a zip knows.
@@ -31,11 +31,11 @@ def gather(folder: Path) -> None:
     folder.mkdir(parents=True)
     _install_wheels(folder)
     for package in ("b2d1", "handler"):
-        for source in sorted((ROOT / "src" / package).glob("*.py")):
-            if not source.name.startswith(LEFT_OUT):
-                target = folder / package / source.name
-                target.parent.mkdir(exist_ok=True)
-                shutil.copyfile(source, target)
+        for source in sorted((ROOT / "src" / package).rglob("*.py")):
+            place = source.relative_to(ROOT / "src")
+            if LEFT_OUT.isdisjoint({place.as_posix(), place.parent.as_posix()}):
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, folder / place)
     _trim(folder)
 
 

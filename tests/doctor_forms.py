@@ -18,9 +18,9 @@ from unittest import mock
 from conftest import FakeTime, Stack
 from werkzeug import Request, Response
 
+from b2d1.cli.doctor_view import as_text
 from b2d1.doctor.examination import examine, exit_code
 from b2d1.doctor.finding import Line, Status
-from b2d1.doctor.view import as_text
 from b2d1.settings import NAMES
 from sandbox.account import TokenScope
 from sandbox.b2 import EmbeddedB2

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from werkzeug.wrappers import Request, Response
 
-from b2d1 import guards, media_assets, staging
+from b2d1.table import guards, media_assets, staging
 from sandbox.server import LoopbackServer
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import Any
 from key_host import KeyHost
 from pages import PageServer
 
-from b2d1.b2 import Bucket
-from b2d1.inventory import InventoryWriter
-from b2d1.listing import Listing, no_keys
+from b2d1.b2.bucket import Bucket
+from b2d1.inventory.writer import InventoryWriter
+from b2d1.listing.listing import Listing, no_keys
 from b2d1.media import ListMode, MediaObject
 from b2d1.retry import Retrying
 

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from conftest import AnyD1, Stack
 
-from b2d1.d1 import Database
+from b2d1.d1.database import Database
 from b2d1.media import Batch, ListMode, MediaObject, media_uid
 from b2d1.report import SyncReport
-from b2d1.sync import Job, Source, sync
+from b2d1.sync.steps import Job, Source, sync
 
 ROWS = "media_uid, b2_key, b2_file_id, size, etag"
 

@@ -17,7 +17,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.utils import parse_timestamp
 
-from b2d1.b2 import Bucket
+from b2d1.b2.bucket import Bucket
 from b2d1.media import ListMode, MediaObject
 from b2d1.retry import Retrying
 from b2d1.setting_values import Secret

@@ -6,11 +6,11 @@ from typing import Any
 
 from conftest import AnyD1, FakeTime
 
-from b2d1.d1 import Database
-from b2d1.guards import Guards
+from b2d1.d1.database import Database
 from b2d1.media import ListMode, media_uid
-from b2d1.media_assets import MediaAssets
 from b2d1.settings import Settings
+from b2d1.table.guards import Guards
+from b2d1.table.media_assets import MediaAssets
 
 # The table as it has been documented from the beginning: databases hold exactly this.
 DOCUMENTED_TABLE = """\

@@ -32,8 +32,8 @@ from pages import (
     with_dates,
 )
 
-from b2d1 import b2_xml
-from b2d1.b2 import Bucket, Page
+from b2d1.b2 import page_xml as b2_xml
+from b2d1.b2.bucket import Bucket, Page
 from b2d1.errors import B2Error
 from b2d1.media import ListMode
 from b2d1.retry import Retrying

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from listings import new_bucket
 from pages import Answer, Asked, PageServer, page
 
-from b2d1.b2_connections import Connections
+from b2d1.b2.connections import Connections
 from b2d1.errors import B2Error
 from b2d1.retry import Retrying
 

@@ -19,10 +19,10 @@ from botocore.parsers import ResponseParserError
 from conftest import FakeTime
 from pages import APP_KEY, BUCKET, KEY_ID, REGION, Answer, Asked, PageServer, Row, page
 
-from b2d1.b2 import Bucket
-from b2d1.b2_errors import interpret_b2_error, interpret_b2_silence
+from b2d1.b2.bucket import Bucket
+from b2d1.b2.errors import interpret_b2_error, interpret_b2_silence
 from b2d1.errors import B2Error, OutOfTime, Retry
-from b2d1.listing import Listing
+from b2d1.listing.listing import Listing
 from b2d1.media import ListMode
 from b2d1.setting_values import Secret
 from b2d1.settings import B2Settings

@@ -14,7 +14,7 @@ from pytest_httpserver import HTTPServer
 from scripted_d1 import raw_server
 from werkzeug import Request, Response
 
-from b2d1.b2_native import KEY_HINT, NATIVE_HINT, Key, Native, interpret_native_error
+from b2d1.b2.native import KEY_HINT, NATIVE_HINT, Key, Native, interpret_native_error
 from b2d1.errors import B2Error, Retry
 from b2d1.setting_values import Secret
 from b2d1.settings import B2Settings

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from page_strategies import keys
 
-from b2d1.b2_page import media_objects, url_decoded
-from b2d1.b2_xml import MARKER_FIELDS, ROW_FIELDS, Rows
+from b2d1.b2.page import media_objects, url_decoded
+from b2d1.b2.page_xml import MARKER_FIELDS, ROW_FIELDS, Rows
 from b2d1.errors import B2Error, Retry
 from b2d1.media import MAX_SIZE, ListMode, MediaObject
 

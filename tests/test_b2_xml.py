@@ -12,8 +12,8 @@ from moto import mock_aws
 from page_strategies import written_pages
 from pages import Form, Row, page, stock_client
 
-from b2d1 import b2_xml
-from b2d1.b2_xml import Rows, root_name, split_page
+from b2d1.b2 import page_xml as b2_xml
+from b2d1.b2.page_xml import Rows, root_name, split_page
 from b2d1.errors import B2Error, Retry
 from b2d1.media import ListMode
 from sandbox.b2 import EmbeddedB2

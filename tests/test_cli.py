@@ -21,7 +21,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from b2d1 import __version__
-from b2d1.cli import main
+from b2d1.cli.commands import main
 from sandbox.b2 import EmbeddedB2
 from sandbox.d1 import EmbeddedD1
 

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 from listings import threads_left
 
-from b2d1.crew import Crew
+from b2d1.listing.crew import Crew
 
 Deliver = Callable[[int], None]
 PATIENCE = 20.0

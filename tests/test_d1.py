@@ -37,9 +37,9 @@ from scripted_d1 import (
 )
 from werkzeug.wrappers import Response
 
-from b2d1.d1 import Database
-from b2d1.d1_answer import Answer
-from b2d1.d1_api import MAX_ANSWER_BYTES
+from b2d1.d1.answer import Answer
+from b2d1.d1.api import MAX_ANSWER_BYTES
+from b2d1.d1.database import Database
 from b2d1.errors import D1Error, GuardRefusal, Retry
 from b2d1.retry import Deadline, Retrying
 from b2d1.settings import Settings

@@ -9,8 +9,8 @@ from conftest import FakeTime
 from pytest_httpserver import HTTPServer
 from scripted_d1 import TOKEN, answer, as_response, envelope, refused, script, settings
 
-from b2d1.d1 import Database
-from b2d1.d1_errors import interpret_d1_error
+from b2d1.d1.database import Database
+from b2d1.d1.errors import interpret_d1_error
 from b2d1.errors import D1Error, Retry
 from b2d1.settings import NAMES
 

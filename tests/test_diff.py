@@ -10,7 +10,7 @@ from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from b2d1.diff import Change, changes
+from b2d1.inventory.diff import Change, changes
 from b2d1.media import MediaObject
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from b2d1.cli import main
+from b2d1.cli.commands import main
 from b2d1.settings import NAMES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+ROOMS = sorted(path.parent for path in (ROOT / "src").rglob("*/__init__.py") if path.parent.name != "b2d1")
 SETTINGS = [name for name in NAMES if name not in {"CF_API_TOKEN", "CF_ACCOUNT_ID", "B2D1_SECRET_ID"}]
 
 
@@ -72,22 +73,47 @@ def test_lines_are_of_a_width_that_can_be_read(document: str) -> None:
 
 
 def test_the_table_of_rooms_is_the_house() -> None:
-    """Each module stands once in the table of rooms, and imports nothing from a row above its own."""
-    table = (ROOT / "docs/design.md").read_text("utf-8").split("| module |", 1)[1].split("\n\n", 1)[0]
-    rows = [re.findall(r"`([a-z0-9_]+)`", line.split("|")[1]) for line in table.splitlines()[2:]]
-    folders = {row[0]: sorted(row[1:]) for row in rows if row[0] in {"handler", "doctor"}}
-    core = [[row[0]] if row[0] == "doctor" else row for row in rows if row[0] != "handler"]
-    rooms = {name: number for number, row in enumerate(core) for name in row}
+    """Each module stands once in the table of rooms, in its room, and rooms import only from rows below."""
+    table = (ROOT / "docs/design.md").read_text("utf-8").split("| room |", 1)[1].split("\n\n", 1)[0]
+    rows = [[re.findall(r"`([a-z0-9_]+)`", cell) for cell in line.split("|")] for line in table.splitlines()]
+    told = {room: modules for _, room_cell, modules, *_ in rows[2:] for room in room_cell}
+    alone = [name for _, room_cell, modules, *_ in rows[2:] if not room_cell for name in modules]
+    order = [row[1] or row[2] for row in rows[2:]]
+    place = {name: number for number, names in enumerate(order) for name in names}
     imports = {
         (room_of(path), imported)
         for path in (ROOT / "src/b2d1").rglob("*.py")
         for imported in imported_rooms(path)
     }
 
-    assert folders == {"handler": modules_in("src/handler"), "doctor": modules_in("src/b2d1/doctor")}
-    assert sorted(name for row in core for name in row) == sorted([*modules_in("src/b2d1"), "doctor"])
-    assert {pair for pair in imports if rooms[pair[0]] > rooms[pair[1]]} == set()
-    assert ("sync", "compare") in imports
+    assert {name: sorted(modules) for name, modules in told.items()} == rooms_of_the_house()
+    assert sorted(alone) == modules_in("src/b2d1")
+    assert {pair for pair in imports if place[pair[0]] > place[pair[1]]} == set()
+    assert ("sync", "listing") not in imports
+    assert ("sync", "table") in imports
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda path: path.name)
+def test_a_room_is_told_from_its_door_to_its_ground(room: Path) -> None:
+    """The table names a room's modules in an order in which each imports only those named after it."""
+    table = (ROOT / "docs/design.md").read_text("utf-8")
+    (row,) = re.findall(rf"^\| `{room.name}` \|(.*?)\|", table, re.MULTILINE)
+    told = re.findall(r"`([a-z0-9_]+)`", row)
+    package = ".".join(room.relative_to(ROOT / "src").parts)
+    imports = [
+        (path.stem, name)
+        for path in room.glob("*.py")
+        for name in re.findall(
+            rf"^from {package}\.([a-z0-9_]+) import", path.read_text("utf-8"), re.MULTILINE
+        )
+    ]
+
+    assert [pair for pair in imports if told.index(pair[0]) >= told.index(pair[1])] == []
+
+
+def rooms_of_the_house() -> dict[str, list[str]]:
+    """List every folder of modules with its modules."""
+    return {folder.name: modules_in(str(folder.relative_to(ROOT))) for folder in ROOMS}
 
 
 def modules_in(folder: str) -> list[str]:

@@ -15,9 +15,9 @@ from doctor_forms import AWS, FORMS, Form, Patient, examined, patient, recorded,
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
+from b2d1.cli.doctor_view import as_text
 from b2d1.doctor.configuration import FIXES
 from b2d1.doctor.finding import Line, Status
-from b2d1.doctor.view import as_text
 from b2d1.settings import NAMES
 
 CHECKS = [

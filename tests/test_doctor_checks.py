@@ -9,13 +9,13 @@ from pages import Answer, PageServer, Row, page
 from pytest_httpserver import HTTPServer
 from scripted_d1 import DATABASES, ID, NAME, envelope, settings
 
+from b2d1.cli.doctor_view import folded
 from b2d1.doctor.bucket import BucketChecks
 from b2d1.doctor.configuration import settings_check, sound_parts
 from b2d1.doctor.d1 import D1Checks
 from b2d1.doctor.finding import Check, Found, Line, Status, fail, ok, run, telling_where, warn
 from b2d1.doctor.key import KeyChecks
 from b2d1.doctor.rows import RowChecks
-from b2d1.doctor.view import folded
 from b2d1.errors import B2Error, D1Error
 from b2d1.media import ListMode
 

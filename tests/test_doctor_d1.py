@@ -5,7 +5,7 @@ from contextlib import closing
 
 from conftest import Stack
 
-from b2d1.d1 import Database
+from b2d1.d1.database import Database
 from b2d1.doctor.bucket import BucketChecks
 from b2d1.doctor.d1 import D1Checks
 from b2d1.doctor.finding import Line, Status, run

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from werkzeug.wrappers import Response
 
-from b2d1 import snapshot, staging
-from b2d1.d1_api import Api
+from b2d1.d1.api import Api
 from b2d1.errors import D1Error, SnapshotError
-from b2d1.media_assets import MediaAssets
+from b2d1.inventory import snapshot
 from b2d1.report import SnapshotReport
 from b2d1.retry import Retrying
-from b2d1.rounds import Rounds
+from b2d1.sync.rounds import Rounds
+from b2d1.table import staging
+from b2d1.table.media_assets import MediaAssets
 from bench.bucket import SyntheticBucket
 from bench.list_server import ListServer
 from bench.pages import MAX_KEYS

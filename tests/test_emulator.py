@@ -20,7 +20,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug.wrappers import Response
 
 from b2d1.media import media_uid
-from b2d1.rounds import LEAST_ROUND_SECONDS
+from b2d1.sync.rounds import LEAST_ROUND_SECONDS
 from emulator.lambda_emulator import (
     RUNTIME_CLIENT,
     SPARE_SECONDS,

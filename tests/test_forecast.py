@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from objects import NoBucket, Objects, execute, numbered, run
 
-from b2d1.forecast import FREE_ROWS_A_DAY, free_plan
+from b2d1.sync.forecast import FREE_ROWS_A_DAY, free_plan
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ from pytest_httpserver import HTTPServer
 from scripted_d1 import ID, NAME, answer, as_response, envelope, raw_server, read_request, refused, script
 from scripted_d1 import settings as d1_settings
 
-from b2d1 import migrations
-from b2d1.d1 import MOST_DATABASES, Database
-from b2d1.d1_api import MAX_ANSWER_BYTES
+from b2d1.d1.api import MAX_ANSWER_BYTES
+from b2d1.d1.database import MOST_DATABASES, Database
 from b2d1.errors import B2D1Error, D1Error
-from b2d1.guards import Guards
-from b2d1.media_assets import MediaAssets
 from b2d1.retry import Retrying
+from b2d1.table import migrations
+from b2d1.table.guards import Guards
+from b2d1.table.media_assets import MediaAssets
 
 UIDS = [f"b2_{number:040}" for number in range(3)]
 ROWS = [["column", name] for name in ("media_uid", "b2_key", "b2_file_id", "size", "etag")]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from mutations import as_json, bent, damaged, fault_of_words, odd
 
 from b2d1.errors import B2D1Error, InventoryError, SettingsError, UsageError
-from b2d1.inventory import InventoryWriter
-from b2d1.inventory_reader import InventoryFile, InventoryListing
-from b2d1.json_stream import MAX_VALUE_CHARS
+from b2d1.inventory.json_stream import MAX_VALUE_CHARS
+from b2d1.inventory.reader import InventoryFile, InventoryListing
+from b2d1.inventory.writer import InventoryWriter
 from b2d1.media import MediaObject, fault_in
 from b2d1.settings import NAMES, Settings
 from handler.environment import _understood

@@ -14,10 +14,10 @@ from mutations import damaged, fault_of_words
 from pages import Answer, Form, PageServer, Row, page, stock_client, stock_objects, stock_page
 from scripted_d1 import raw_server, read_request
 
-from b2d1.b2 import Bucket
-from b2d1.b2_answer import MAX_ANSWER_BYTES, MAX_TAGS
+from b2d1.b2.answer import MAX_ANSWER_BYTES, MAX_TAGS
+from b2d1.b2.bucket import Bucket
 from b2d1.errors import B2Error
-from b2d1.listing import Listing
+from b2d1.listing.listing import Listing
 from b2d1.media import ListMode, MediaObject
 from b2d1.retry import Deadline, Retrying
 

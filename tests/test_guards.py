@@ -11,9 +11,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from tables import DOCUMENTED_TABLE, Bench, Row, chunk, row
 
-from b2d1 import guards
 from b2d1.errors import GuardRefusal
 from b2d1.media import media_uid
+from b2d1.table import guards
 
 VERSION = (
     "4_zaa11bb22cc33dd44ee55ff66_f1a2b3c4d5e6f7a8b_d20240309_m140000_c004_v0402000_t0001_u01709992800000"

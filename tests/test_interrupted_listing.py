@@ -17,9 +17,9 @@ from key_host import PATIENCE, Honest, KeyHost, Meeting, comes_after, numbered, 
 from listings import new_bucket, threads_left
 from pages import Answer, Asked, PageServer
 
-from b2d1.b2 import Bucket
+from b2d1.b2.bucket import Bucket
 from b2d1.errors import B2D1Error, B2Error, OutOfTime
-from b2d1.listing import UNKNOWN_PAGES, Listing
+from b2d1.listing.listing import UNKNOWN_PAGES, Listing
 from b2d1.media import ListMode
 from b2d1.retry import Retrying
 
@@ -38,8 +38,8 @@ def server() -> Iterator[PageServer]:
 @pytest.fixture(autouse=True)
 def every_point_divides(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a range of every point, and ask for no others."""
-    monkeypatch.setattr("b2d1.listing.KEYS_A_WORKER", 0)
-    monkeypatch.setattr("b2d1.ranges.WORTH_HALVING", 0.001)
+    monkeypatch.setattr("b2d1.listing.listing.KEYS_A_WORKER", 0)
+    monkeypatch.setattr("b2d1.listing.ranges.WORTH_HALVING", 0.001)
 
 
 class HangingHost(KeyHost):

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from b2d1.errors import InventoryError
-from b2d1.inventory import InventoryWriter
-from b2d1.inventory_reader import InventoryFile, InventoryListing
+from b2d1.inventory.reader import InventoryFile, InventoryListing
+from b2d1.inventory.writer import InventoryWriter
 from b2d1.media import MAX_SIZE, MediaObject
 
 LOU = MediaObject("photos/é.jpg", 7, "2024-03-09T14:00:00.000Z", '"abc"', '"abc"')

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from b2d1.json_stream import MAX_VALUE_CHARS, READ_BYTES, JsonStream
+from b2d1.inventory.json_stream import MAX_VALUE_CHARS, READ_BYTES, JsonStream
 
 
 class Parts:

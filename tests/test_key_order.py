@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_strategies import keys
 
-from b2d1.key_order import OrderProof, border
+from b2d1.listing.key_order import OrderProof, border
 from b2d1.media import MAX_KEY_BYTES
 
 

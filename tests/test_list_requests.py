@@ -11,11 +11,11 @@ from key_host import Honest, KeyHost, Meeting, begins_range, numbered, objects, 
 from listings import Buckets, listed, new_bucket
 from pages import Answer, Asked, PageServer
 
-from b2d1.landmarks import LEVELS, LOOKS, landmarks
-from b2d1.listing import STRAIGHT_PAGES, UNKNOWN_PAGES
+from b2d1.b2.throttle import ANSWERS_TO_GROW
+from b2d1.listing.landmarks import LEVELS, LOOKS, landmarks
+from b2d1.listing.listing import STRAIGHT_PAGES, UNKNOWN_PAGES
 from b2d1.media import ListMode
 from b2d1.retry import Retrying
-from b2d1.throttle import ANSWERS_TO_GROW
 
 MODES: list[ListMode] = ["objects", "versions"]
 

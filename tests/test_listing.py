@@ -26,14 +26,14 @@ from pages import (
     with_dates,
 )
 
-from b2d1.b2 import Bucket
-from b2d1.b2_xml import UNSOUND_HINT
+from b2d1.b2.bucket import Bucket
+from b2d1.b2.page_xml import UNSOUND_HINT
 from b2d1.errors import B2Error
-from b2d1.listing import Listing
+from b2d1.listing.listing import Listing
+from b2d1.listing.walk import MAX_EMPTY_PAGES
 from b2d1.media import ListMode, MediaObject
 from b2d1.retry import Retrying
 from b2d1.settings import B2Settings, Settings
-from b2d1.walk import MAX_EMPTY_PAGES
 from sandbox.b2 import EmbeddedB2
 
 MODES: list[ListMode] = ["objects", "versions"]
@@ -272,7 +272,7 @@ def test_endlessly_many_empty_pages_end(
     server: PageServer, mode: ListMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host that always has one more empty page, each with a token of its own, is left."""
-    monkeypatch.setattr("b2d1.walk.MAX_EMPTY_PAGES", 50)
+    monkeypatch.setattr("b2d1.listing.walk.MAX_EMPTY_PAGES", 50)
 
     def answer(_: Asked) -> Answer:
         if len(server.asked) > 1000:
@@ -309,7 +309,7 @@ def test_pages_of_hide_markers_that_move_on_are_passed_over(
     server: PageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many hide markers stand before an object, it is found."""
-    monkeypatch.setattr("b2d1.walk.MAX_EMPTY_PAGES", 50)
+    monkeypatch.setattr("b2d1.listing.walk.MAX_EMPTY_PAGES", 50)
     count = 120
 
     def answer(asked: Asked) -> Answer:

@@ -13,11 +13,11 @@ from pytest_httpserver import HTTPServer
 from scripted_d1 import answer, as_response, envelope, script, settings
 from tables import COLUMNS, DOCUMENTED_TABLE, Bench, chunk, row
 
-from b2d1 import guards, media_assets, migrations
-from b2d1.d1 import Database
+from b2d1.d1.database import Database
 from b2d1.errors import D1Error
-from b2d1.media_assets import CREATE_TABLE, CREATE_UNIQUE_INDEX, FIND_DUPLICATES, MediaAssets
 from b2d1.settings import Settings
+from b2d1.table import guards, media_assets, migrations
+from b2d1.table.media_assets import CREATE_TABLE, CREATE_UNIQUE_INDEX, FIND_DUPLICATES, MediaAssets
 from sandbox.forwarder import Forwarder
 
 

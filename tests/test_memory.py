@@ -16,7 +16,7 @@ import pytest
 from conftest import Stack
 from objects import NoBucket, numbered
 
-from b2d1.inventory import InventoryWriter
+from b2d1.inventory.writer import InventoryWriter
 from sandbox.b2 import EmbeddedB2
 
 FEW, MANY = 4_000, 15_000
@@ -36,8 +36,10 @@ try:
 except MemoryError:
     pass
 
-from b2d1 import compare, plan, snapshot
-from b2d1.cli import main
+from b2d1.sync import compare
+from b2d1.sync import plan
+from b2d1.inventory import snapshot
+from b2d1.cli.commands import main
 from b2d1.retry import Retrying
 
 plan.CHUNK_BYTES, plan.CHUNK_ROWS, compare.UIDS_PER_REQUEST = 90_000, 500, 2_000

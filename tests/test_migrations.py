@@ -12,12 +12,12 @@ from click.testing import Result
 from conftest import AnyD1, FakeTime
 from scripted_d1 import answer
 
-from b2d1 import migrations
-from b2d1.d1 import Database
+from b2d1.d1.database import Database
 from b2d1.errors import D1Error, UsageError
-from b2d1.media_assets import CREATE_TABLE, MediaAssets
-from b2d1.migrations import Migration
 from b2d1.settings import Settings
+from b2d1.table import migrations
+from b2d1.table.media_assets import CREATE_TABLE, MediaAssets
+from b2d1.table.migrations import Migration
 from sandbox.d1 import EmbeddedD1
 from sandbox.forwarder import Forwarder
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pages import PageServer, Row, page
 
 from b2d1.errors import D1Error, InventoryError
-from b2d1.inventory_reader import InventoryFile
-from b2d1.listing import Listing
+from b2d1.inventory.reader import InventoryFile
+from b2d1.listing.listing import Listing
 from b2d1.media import media_uid
 from sandbox.forwarder import Forwarder
 

@@ -10,11 +10,11 @@ from objects import Objects, numbered
 from scripted_d1 import as_response, refused
 from werkzeug.wrappers import Response
 
-from b2d1.d1 import Database
+from b2d1.d1.database import Database
 from b2d1.errors import OutOfTime
 from b2d1.report import SyncReport
-from b2d1.rounds import LEAST_ROUND_SECONDS
-from b2d1.sync import Job, sync
+from b2d1.sync.rounds import LEAST_ROUND_SECONDS
+from b2d1.sync.steps import Job, sync
 
 ROUND = 10
 OBJECTS = numbered(6 * ROUND)
@@ -135,7 +135,7 @@ def test_a_round_through_the_staging_table_is_no_exception(
     stack: Stack, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A round of several chunks that was begun is staged, published, proven and cleared."""
-    monkeypatch.setattr("b2d1.plan.CHUNK_ROWS", 5)
+    monkeypatch.setattr("b2d1.sync.plan.CHUNK_ROWS", 5)
     gate.let = slow(stack, lambda _: 30.0)
 
     with pytest.raises(OutOfTime, match="writing: 40 s are left, and a round may take 60 s"):
@@ -149,7 +149,7 @@ def test_a_round_through_the_staging_table_is_no_exception(
 
 def test_rows_in_doubt_are_not_denied(stack: Stack, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     """D1 was reset as it published, and no time is left to try again: the error tells the doubt."""
-    monkeypatch.setattr("b2d1.plan.CHUNK_ROWS", 5)
+    monkeypatch.setattr("b2d1.sync.plan.CHUNK_ROWS", 5)
 
     def let(passage: Passage) -> Response:
         if passage.step != "publish":

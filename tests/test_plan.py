@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from b2d1.media import MediaObject
-from b2d1.plan import CHUNK_BYTES, CHUNK_ROWS, Plan
+from b2d1.sync.plan import CHUNK_BYTES, CHUNK_ROWS, Plan
 
 READ_BACK = """
     SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),

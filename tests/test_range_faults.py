@@ -22,7 +22,7 @@ from key_host import (
 from listings import Buckets, Listed, listed, threads_left
 from pages import Answer, Asked
 
-from b2d1.b2_xml import UNSOUND_HINT
+from b2d1.b2.page_xml import UNSOUND_HINT
 from b2d1.errors import B2Error
 from b2d1.media import ListMode
 
@@ -42,8 +42,8 @@ def make() -> Iterator[Buckets]:
 @pytest.fixture(autouse=True)
 def every_point_divides(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a range of every point, and ask for no others."""
-    monkeypatch.setattr("b2d1.listing.KEYS_A_WORKER", 0)
-    monkeypatch.setattr("b2d1.ranges.WORTH_HALVING", 0.001)
+    monkeypatch.setattr("b2d1.listing.listing.KEYS_A_WORKER", 0)
+    monkeypatch.setattr("b2d1.listing.ranges.WORTH_HALVING", 0.001)
 
 
 def in_ranges(

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from b2d1.b2 import Page
+from b2d1.b2.bucket import Page
+from b2d1.listing.ranges import WORTH_HALVING, KeyRange, Ranges
+from b2d1.listing.walk import Walk
 from b2d1.media import MediaObject
-from b2d1.ranges import WORTH_HALVING, KeyRange, Ranges
-from b2d1.walk import Walk
 
 # Nothing is asked of a bucket here: pages are what the tests make of them.
 NO_BUCKET: Any = None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from b2d1.round_size import (
+from b2d1.sync.round_size import (
     FIRST_ROWS,
     LEAST_SHARE,
     MOST_GROWTH,

@@ -20,14 +20,16 @@ from objects import ROWS, NoBucket, Objects, as_row, execute, fill, numbered, ru
 from scripted_d1 import refused
 from werkzeug.wrappers import Response
 
-from b2d1 import errors, guards, plan, round_size
-from b2d1.d1 import Database
+from b2d1 import errors
+from b2d1.d1.database import Database
 from b2d1.errors import D1Error, GuardRefusal, OutOfTime
 from b2d1.media import Batch, MediaObject
-from b2d1.media_assets import COUNT_MISSING
 from b2d1.report import SyncReport
-from b2d1.staging import CHECK, STAGE
-from b2d1.sync import Job, sync
+from b2d1.sync import plan, round_size
+from b2d1.sync.steps import Job, sync
+from b2d1.table import guards
+from b2d1.table.media_assets import COUNT_MISSING
+from b2d1.table.staging import CHECK, STAGE
 
 on_both_engines = pytest.mark.parametrize("d1", ["embedded", "engine"], indirect=True)
 on_the_real_engine = pytest.mark.parametrize("d1", ["engine"], indirect=True)

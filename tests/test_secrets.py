@@ -16,8 +16,8 @@ from click.testing import Result
 from conftest import FakeTime, Stack
 from pytest_httpserver import HTTPServer
 
-from b2d1.b2 import Bucket
-from b2d1.d1 import Database
+from b2d1.b2.bucket import Bucket
+from b2d1.d1.database import Database
 from b2d1.errors import B2D1Error, SettingsError
 from b2d1.setting_values import Secret
 from b2d1.settings import Settings

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from b2d1.b2 import Bucket
-from b2d1.d1 import Database
+from b2d1.b2.bucket import Bucket
+from b2d1.d1.database import Database
 from b2d1.errors import B2D1Error, SettingsError
 from b2d1.retry import Retrying
 from b2d1.setting_values import Secret

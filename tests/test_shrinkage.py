@@ -2,7 +2,7 @@
 
 import pytest
 
-from b2d1.shrinkage import shrunk_by
+from b2d1.sync.shrinkage import shrunk_by
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from conftest import FakeTime
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from b2d1 import snapshot
 from b2d1.errors import SnapshotError
-from b2d1.inventory import InventoryWriter
+from b2d1.inventory import snapshot
+from b2d1.inventory.writer import InventoryWriter
 from b2d1.media import MediaObject
 from b2d1.report import SnapshotReport
 from sandbox.b2 import EmbeddedB2

@@ -8,11 +8,11 @@ import pytest
 from conftest import Stack
 from objects import ROWS, NoBucket, as_row, execute, fill, numbered
 
-from b2d1 import staging as staging_module
-from b2d1.d1 import Database
+from b2d1.d1.database import Database
 from b2d1.errors import D1Error
 from b2d1.media import ListMode, media_uid
-from b2d1.staging import Staged, Staging
+from b2d1.table import staging as staging_module
+from b2d1.table.staging import Staged, Staging
 from sandbox.forwarder import Forwarder
 
 pytestmark = pytest.mark.parametrize("d1", ["embedded", "engine"], indirect=True)

@@ -8,11 +8,11 @@ from objects import NoBucket, as_row, execute, fill, numbered
 from pytest_httpserver import HTTPServer
 from scripted_d1 import answer, as_response, refused, script, settings
 
-from b2d1.d1 import Database
-from b2d1.d1_api import MAX_ANSWER_BYTES
+from b2d1.d1.api import MAX_ANSWER_BYTES
+from b2d1.d1.database import Database
 from b2d1.errors import D1Error
 from b2d1.media import MediaObject, media_uid
-from b2d1.stored_rows import ROWS_PER_REQUEST, StoredRow, stored_rows
+from b2d1.verify.stored_rows import ROWS_PER_REQUEST, StoredRow, stored_rows
 from sandbox.forwarder import Forwarder
 
 # As somebody else might have made it: nothing is NOT NULL, and a value stays of the type it came with.
@@ -138,7 +138,7 @@ def test_a_row_is_read_as_it_is(loose: Stack) -> None:
 
 def test_every_row_is_read_once_whatever_its_uid(loose: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """With NULLs for uids, blobs, numbers, rowids below nothing: no row is lost or doubled."""
-    monkeypatch.setattr("b2d1.stored_rows.ROWS_PER_REQUEST", 2)
+    monkeypatch.setattr("b2d1.verify.stored_rows.ROWS_PER_REQUEST", 2)
     uids = ["NULL", "NULL", "''", "x''", "x'ff'", "'zzz'", "7", "-1", "NULL", "'b2_'", "1.5"]
     insert(loose.d1, *(f"{uid}, '{number}', NULL, 1, NULL" for number, uid in enumerate(uids)))
     execute(loose.d1, "UPDATE media_assets SET rowid = -9223372036854775808 WHERE b2_key = '8'")
@@ -175,7 +175,7 @@ def test_a_row_costs_one_row_read(loose: Stack, rows: int, requests: int) -> Non
 
 def test_rows_that_come_and_go_meanwhile_do_no_harm(loose: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where rows are inserted and deleted between two pages, what stays is read once, the new one too."""
-    monkeypatch.setattr("b2d1.stored_rows.ROWS_PER_REQUEST", 3)
+    monkeypatch.setattr("b2d1.verify.stored_rows.ROWS_PER_REQUEST", 3)
     fill(loose.d1, [as_row(media) for media in numbered(9)])
     rows = stored_rows(loose.database())
 
@@ -213,7 +213,7 @@ def test_a_connection_that_drops_in_the_middle_is_no_matter(
     loose: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page whose answer was lost is asked for again, and every row comes once."""
-    monkeypatch.setattr("b2d1.stored_rows.ROWS_PER_REQUEST", 2)
+    monkeypatch.setattr("b2d1.verify.stored_rows.ROWS_PER_REQUEST", 2)
     fill(loose.d1, [as_row(media) for media in numbered(5)])
     with Forwarder(loose.d1.url) as forwarder:
         loose.extra["CLOUDFLARE_API_BASE_URL"] = forwarder.url

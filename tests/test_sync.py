@@ -23,14 +23,14 @@ from pytest_httpserver import HTTPServer
 from scripted_d1 import answer, script
 from werkzeug.wrappers import Response
 
-from b2d1.b2 import Bucket
-from b2d1.d1 import Database
+from b2d1.b2.bucket import Bucket
+from b2d1.d1.database import Database
 from b2d1.errors import B2D1Error, B2Error, D1Error, GuardRefusal
-from b2d1.listing import Listing
+from b2d1.listing.listing import Listing
 from b2d1.media import MediaObject, media_uid
-from b2d1.media_assets import CREATE_TABLE, UIDS_PER_REQUEST
-from b2d1.plan import CHUNK_ROWS
-from b2d1.sync import Job, sync
+from b2d1.sync.plan import CHUNK_ROWS
+from b2d1.sync.steps import Job, sync
+from b2d1.table.media_assets import CREATE_TABLE, UIDS_PER_REQUEST
 from sandbox.b2 import EmbeddedB2
 from sandbox.forwarder import Forwarder
 

@@ -16,10 +16,10 @@ from objects import as_row, fill, run
 from pages import Answer, Asked, PageServer
 
 from b2d1.errors import B2D1Error
-from b2d1.listing import Listing
+from b2d1.listing.listing import Listing
 from b2d1.media import MediaObject
-from b2d1.media_assets import MISSING, SAMPLE_KEYS
 from b2d1.report import SyncReport
+from b2d1.table.media_assets import MISSING, SAMPLE_KEYS
 
 ROWS = numbered(240)
 KEYS = [row.key for row in ROWS]
@@ -68,8 +68,8 @@ def statements(stack: Stack, sql: str) -> int:
 @pytest.fixture
 def divided_at_points(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the known keys be the points, and make a range of each."""
-    monkeypatch.setattr("b2d1.listing.KEYS_A_WORKER", 0)
-    monkeypatch.setattr("b2d1.ranges.WORTH_HALVING", 0.001)
+    monkeypatch.setattr("b2d1.listing.listing.KEYS_A_WORKER", 0)
+    monkeypatch.setattr("b2d1.listing.ranges.WORTH_HALVING", 0.001)
 
 
 def told(report: SyncReport) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def test_what_fails_beside_the_listing_ends_it(
 ) -> None:
     """An error amid a listing ends the requests to B2 that are under way, and is the error reported."""
     fill(stack.d1, [as_row(media) for media in OBJECTS if media.key in POINTS])
-    monkeypatch.setattr("b2d1.compare.UIDS_PER_REQUEST", 20)
+    monkeypatch.setattr("b2d1.sync.compare.UIDS_PER_REQUEST", 20)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     host, released, overdue = KeyHost(ROWS, size=5), threading.Event(), threading.Event()
     begun = Meeting(4)

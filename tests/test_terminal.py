@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from b2d1 import terminal
-from b2d1.command import Runner
+from b2d1.cli import terminal
+from b2d1.cli.runner import Runner
 from b2d1.errors import B2D1Error, harmless
 
 NASTY = [

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from b2d1.b2.throttle import ANSWERS_TO_GROW, Throttle
 from b2d1.errors import B2Error
-from b2d1.throttle import ANSWERS_TO_GROW, Throttle
 
 PATIENCE = 20.0
 

@@ -15,14 +15,14 @@ from conftest import AnyD1, FakeTime, Stack
 from objects import NoBucket, Objects, as_row, execute, fill, numbered
 from test_stored_rows import LOOSE
 
-from b2d1.d1 import Database
+from b2d1.d1.database import Database
 from b2d1.errors import B2Error, D1Error, IndexDiffers
-from b2d1.inventory_reader import InventoryFile, InventoryListing
+from b2d1.inventory.reader import InventoryFile, InventoryListing
 from b2d1.media import MediaObject, media_uid
 from b2d1.report import Sample, VerifyReport
 from b2d1.source import Source
-from b2d1.stored_rows import ROWS_PER_REQUEST
-from b2d1.verify import SAMPLES, verify
+from b2d1.verify.stored_rows import ROWS_PER_REQUEST
+from b2d1.verify.verification import SAMPLES, verify
 from sandbox.b2 import EmbeddedB2
 from sandbox.forwarder import Forwarder
 
@@ -356,7 +356,7 @@ def test_a_connection_that_drops_on_the_way_changes_no_figure(
     table: Stack, monkeypatch: pytest.MonkeyPatch, fault: Any
 ) -> None:
     """Whatever answer is lost, it is asked again, and each row counts once."""
-    monkeypatch.setattr("b2d1.stored_rows.ROWS_PER_REQUEST", 4)
+    monkeypatch.setattr("b2d1.verify.stored_rows.ROWS_PER_REQUEST", 4)
     fill(table.d1, [as_row(media) for media in LISTED[1:]])
     with Forwarder(table.d1.url) as forwarder:
         table.extra["CLOUDFLARE_API_BASE_URL"] = forwarder.url
@@ -371,8 +371,8 @@ def test_rows_that_come_and_go_meanwhile_are_counted_as_they_were(
     table: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sync at the same time is no false alarm: what it inserts is found by its object, or history."""
-    monkeypatch.setattr("b2d1.stored_rows.ROWS_PER_REQUEST", 4)
-    monkeypatch.setattr("b2d1.verify.SHOWN_EVERY", 1)
+    monkeypatch.setattr("b2d1.verify.stored_rows.ROWS_PER_REQUEST", 4)
+    monkeypatch.setattr("b2d1.verify.verification.SHOWN_EVERY", 1)
     fill(table.d1, [as_row(media) for media in LISTED[:9]])
 
     def meanwhile(rows: int) -> None:
@@ -425,9 +425,9 @@ def test_nothing_stays_on_the_disk(table: Stack, tmp_path: Path, monkeypatch: py
 IN_A_PROCESS_OF_ITS_OWN = """
 import os, sys, tracemalloc
 from objects import Objects, numbered
-from b2d1.d1 import Database
+from b2d1.d1.database import Database
 from b2d1.settings import Settings
-from b2d1.verify import verify
+from b2d1.verify.verification import verify
 
 source = Objects(numbered(int(sys.argv[1])))
 database = Database(Settings.from_env(os.environ, b2=False).d1)

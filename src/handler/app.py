@@ -8,14 +8,14 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from b2d1.b2 import Bucket
-from b2d1.d1 import Database
-from b2d1.listing import Listing
+from b2d1.b2.bucket import Bucket
+from b2d1.d1.database import Database
+from b2d1.listing.listing import Listing
 from b2d1.report import SyncReport
 from b2d1.retry import Deadline, Retrying
 from b2d1.run_folder import remove_left_overs
 from b2d1.settings import B2Settings, D1Settings, Settings
-from b2d1.sync import Job, sync
+from b2d1.sync.steps import Job, sync
 from handler.environment import environment
 from handler.event import Asked, read_event
 from handler.telemetry import count_success, logger, metrics, set_level, tell_failure, tell_report

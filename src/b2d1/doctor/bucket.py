@@ -1,7 +1,7 @@
 """The bucket: one page of it listed, and looked at for what a listing takes for granted."""
 
-from b2d1.b2 import Bucket, Page
-from b2d1.b2_xml import UNSOUND_HINT
+from b2d1.b2.bucket import Bucket, Page
+from b2d1.b2.page_xml import UNSOUND_HINT
 from b2d1.doctor.configuration import SETTINGS
 from b2d1.doctor.finding import Check, Found, counted, fail, failed, not_checked, ok, warn
 from b2d1.errors import B2Error, GuardRefusal

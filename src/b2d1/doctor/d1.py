@@ -5,9 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from b2d1.d1 import Database
-from b2d1.d1_api import Api, not_d1
-from b2d1.d1_errors import HINTS_BY_CODE, TOKEN_HINT
+from b2d1.d1.api import Api, not_d1
+from b2d1.d1.database import Database
+from b2d1.d1.errors import HINTS_BY_CODE, TOKEN_HINT
 from b2d1.doctor.configuration import SETTINGS
 from b2d1.doctor.finding import Check, Found, fail, failed, not_checked, ok, telling_where, warn
 from b2d1.errors import D1Error, Retry

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Callable
 
-from b2d1.b2_native import Key, Native
+from b2d1.b2.native import Key, Native
 from b2d1.doctor.configuration import SETTINGS, Sound
 from b2d1.doctor.finding import Check, Found, fail, not_checked, ok, telling_where, warn
 from b2d1.errors import B2Error

@@ -11,9 +11,9 @@ from b2d1.doctor.d1 import D1Checks
 from b2d1.doctor.finding import Check, Found, counted, fail, not_checked, ok, warn
 from b2d1.doctor.table import TABLE
 from b2d1.errors import D1Error, GuardRefusal
-from b2d1.guards import HAS_ROWS, OR_ANOTHER_DATABASE
 from b2d1.media import ListMode, media_uid
-from b2d1.media_assets import MediaAssets
+from b2d1.table.guards import HAS_ROWS, OR_ANOTHER_DATABASE
+from b2d1.table.media_assets import MediaAssets
 
 # Rows whose identity is looked at. D1's free plan reads 5,000,000 a day.
 SAMPLE = 10_000

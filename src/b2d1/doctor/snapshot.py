@@ -11,8 +11,8 @@ from pathlib import Path
 from b2d1.doctor.configuration import SETTINGS, Sound
 from b2d1.doctor.finding import Check, Found, fail, ok, warn
 from b2d1.errors import SnapshotError
+from b2d1.inventory.snapshot import s3_call, s3_client
 from b2d1.retry import Retrying
-from b2d1.snapshot import s3_call, s3_client
 
 SNAPSHOT = "snapshot"
 FILE_FIX = "Name in SNAPSHOT_URI a file that this user may write."

@@ -2,14 +2,14 @@
 
 import re
 
-from b2d1 import migrations
-from b2d1.d1 import Database
+from b2d1.d1.database import Database
 from b2d1.doctor.d1 import DATABASE, D1Checks
 from b2d1.doctor.finding import Check, Found, not_checked, ok, warn
 from b2d1.doctor.indexes import READ_INDEXES, Index, indexes_from, redundant
 from b2d1.errors import D1Error
-from b2d1.guards import CREATE_KEY_INDEX
-from b2d1.media_assets import MediaAssets
+from b2d1.table import migrations
+from b2d1.table.guards import CREATE_KEY_INDEX
+from b2d1.table.media_assets import MediaAssets
 
 TABLE = "table media_assets"
 

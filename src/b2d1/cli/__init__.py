@@ -1,0 +1,1 @@
+"""The local runner: the same code as the Lambda's, from a terminal, a cron job or a workflow."""

@@ -1,0 +1,65 @@
+"""A plan as SQL that a person can read and wrangler runs to the same rows."""
+
+import json
+import re
+from collections.abc import Iterator
+
+from b2d1.sync.plan import Plan
+from b2d1.table.media_assets import COLUMNS
+
+# D1 takes statements of up to 100,000 bytes; more rows than this in one VALUES cost it memory.
+STATEMENT_BYTES = 50_000
+STATEMENT_ROWS = 100
+
+# What must not stand in a literal: control characters (wrangler turns CRLF into LF), and the words that make
+# wrangler take a file for a transaction (packages/wrangler/src/d1/trimmer.ts in cloudflare/workers-sdk).
+_AWKWARD = re.compile(r"[\x00-\x1f\x7f]|(?<=BEGIN) (?=TRANSACTION)|(?<=SAVE)P(?=OINT)", re.IGNORECASE)
+
+
+def statements(plan: Plan) -> Iterator[str]:
+    """Yield the INSERT statements, each ended by a semicolon."""
+    for chunk in plan.chunks():
+        values: list[str] = []
+        weight = 0
+        for row in json.loads(chunk):
+            text = f"  ({', '.join(map(literal, row))})"
+            if values and (len(values) >= STATEMENT_ROWS or weight + len(text.encode()) > STATEMENT_BYTES):
+                yield _insert(values)
+                values, weight = [], 0
+            values.append(text)
+            weight += len(text.encode()) + 2
+        yield _insert(values)
+
+
+def literal(value: str | int | None) -> str:
+    """Write a value as an SQL literal, on one line, whatever its characters."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):
+        return str(value)
+    if _clearly_plain(value) or not _AWKWARD.search(value):
+        return _quoted(value)
+    # As JSON, which has an escape for every character. (A chain of || is soon too deep for D1.)
+    escaped = _AWKWARD.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+    return f"json_extract({_quoted(escaped)}, '$')"
+
+
+def _clearly_plain(text: str) -> bool:
+    """Clear nearly every value at a fifth of what the search for what is awkward takes."""
+    return (
+        text.isascii()
+        and text.isprintable()
+        and "SAVE" not in (upper := text.upper())
+        and "BEGIN" not in upper
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _insert(values: list[str]) -> str:
+    rows = ",\n".join(values)
+    return (
+        f"INSERT INTO media_assets ({', '.join(COLUMNS)}) VALUES\n{rows}\nON CONFLICT(media_uid) DO NOTHING;"
+    )

@@ -1,0 +1,122 @@
+"""Hold the index against a bucket, or an inventory of one: every row against every object, by SELECT only."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from b2d1.d1.database import Database
+from b2d1.report import Sample, VerifyReport
+from b2d1.run_folder import run_folder
+from b2d1.source import Source
+from b2d1.table.media_assets import MediaAssets
+from b2d1.verify.listed import Found, Listed
+from b2d1.verify.stored_rows import StoredRow, stored_rows
+
+logger = logging.getLogger(__name__)
+
+# Of each kind of finding so many are named.
+SAMPLES = 10
+SHOWN_EVERY = 1_000  # rows
+
+
+def verify(
+    source: Source,
+    database: Database,
+    *,
+    progress: Callable[[int], object] = lambda _listed: None,
+    reading: Callable[[int], object] = lambda _rows: None,
+) -> VerifyReport:
+    """List the source whole, then read the table whole, and tell how they differ.
+
+    In this order, so that an object which comes meanwhile is at the most history. `progress` is told how many
+    objects are listed, `reading` how many rows are read. Raises B2D1Error where one of them cannot be read.
+    """
+    started, began = datetime.now(UTC), time.monotonic()
+    database.resolve()
+    logger.info("database %s (%s)", database.id, database.name or "by its id")
+    table = MediaAssets(database)
+    table.look()
+    with run_folder() as folder, contextlib.closing(Listed(folder)) as listed:
+        with contextlib.closing(source.batches(table.sample_keys)) as batches:
+            for batch in batches:
+                listed.add(batch.objects)
+                progress(source.discovered)
+        if not source.discovered:
+            logger.warning("not one object was listed: is the prefix right?")
+        listed.seal()
+        findings = _Findings(listed, source.prefix)
+        for row in stored_rows(database):
+            findings.judge(row)
+            if not findings.rows % SHOWN_EVERY:
+                reading(findings.rows)
+        findings.counts["missing"] = listed.left()
+        findings.samples["missing"] = [Sample(None, key, uid, "") for key, uid in listed.some_left(SAMPLES)]
+    return VerifyReport(
+        started_at=f"{started:%Y-%m-%dT%H:%M:%SZ}",
+        duration_ms=round((time.monotonic() - began) * 1000),
+        bucket=source.bucket,
+        prefix=source.prefix,
+        list_mode=source.list_mode,
+        key_order=source.key_order,
+        database_name=database.name,
+        database_id=database.id or "",
+        discovered=source.discovered,
+        unidentified=source.unidentified,
+        rows=findings.rows,
+        **findings.counts,
+        list_requests=source.requests,
+        d1_requests=database.requests,
+        rows_read=database.usage.rows_read,
+        rows_written=database.usage.rows_written,
+        changed_db=database.usage.changed_db,
+        samples=findings.samples,
+    )
+
+
+class _Findings:
+    """What became of each row: each counts once, and the first of a kind are kept as its samples."""
+
+    def __init__(self, listed: Listed, prefix: str) -> None:
+        self.rows = 0
+        self.counts = dict.fromkeys(("matching", "missing", "different", "corrupt", "history", "outside"), 0)
+        self.samples: dict[str, list[Sample]] = {
+            kind: [] for kind in ("missing", "different", "corrupt", "history")
+        }
+        self._listed = listed
+        self._prefix = prefix
+
+    def judge(self, row: StoredRow) -> None:
+        """Hold one row against itself, and against the object that has its media_uid."""
+        self.rows += 1
+        # A row that is not sound is found too: a sync would take its object for known, so it is not missing.
+        found = self._listed.find(row.media_uid) if row.media_uid is not None else None
+        if fault := row.fault():
+            self._count("corrupt", row, fault)
+        elif found:
+            difference = _difference(row, found)
+            self._count("different" if difference else "matching", row, difference)
+        else:
+            inside = (row.b2_key or "").startswith(self._prefix)
+            self._count("history" if inside else "outside", row, "")
+
+    def _count(self, kind: str, row: StoredRow, note: str) -> None:
+        self.counts[kind] += 1
+        samples = self.samples.get(kind)
+        if samples is not None and len(samples) < SAMPLES:
+            samples.append(Sample(row.rowid, row.b2_key, row.media_uid, note))
+
+
+def _difference(row: StoredRow, found: Found) -> str:
+    """Say in what a row and its object differ, "" for nothing.
+
+    An etag that one of the two does not know is no difference; neither are its quotes, of which the
+    original's programs took no care.
+    """
+    told = []
+    if row.size != str(found.size):
+        told.append(f"size is {row.size}, the listing's {found.size}")
+    if None not in {row.etag, found.etag} and str(row.etag).strip('"') != str(found.etag).strip('"'):
+        told.append(f"etag is {row.etag}, the listing's {found.etag}")
+    return ", ".join(told)
