@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from mutations import as_json, bent, damaged, fault_of_words, odd
 
@@ -118,6 +118,8 @@ def test_noise_is_no_inventory(
     noise: bytes, beginning: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Whatever comes in place of an inventory is refused: never an inventory of nothing."""
+    assume(not noise.lstrip().startswith(b"]"))  # an empty list of objects is an inventory
+
     assert listed(beginning + noise, tmp_path_factory.getbasetemp()) is None
 
 

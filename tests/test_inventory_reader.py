@@ -489,7 +489,9 @@ def open_databases() -> set[int]:
     """Find the SQLite connections of this process that are open."""
     found = set()
     for each in gc.get_objects():
-        if isinstance(each, sqlite3.Connection):
+        if (
+            type(each) is sqlite3.Connection
+        ):  # isinstance would ask a weakref's proxy for what it no longer has
             try:
                 each.total_changes  # noqa: B018
                 found.add(id(each))
