@@ -328,7 +328,7 @@ def test_nothing_in_a_home_folder_is_read(
     told = {"B2_KEY_ID": KEY_ID, "B2_APP_KEY": APP_KEY, "B2_ENDPOINT": server.url, "B2_REGION": REGION}
 
     run = subprocess.run(
-        [sys.executable, "-c", "from b2d1.cli import main; main()", "inventory"],
+        [sys.executable, "-c", "from b2d1.cli.commands import main; main()", "inventory"],
         env={"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path), "B2_BUCKET": BUCKET, **told},
         capture_output=True,
         timeout=60,

@@ -216,7 +216,7 @@ def test_a_bucket_that_was_halted_asks_nothing_any_more(server: PageServer) -> N
     assert host.asked == []
 
 
-PROGRAM = [sys.executable, "-c", "from b2d1.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from b2d1.cli.commands import main; main()"]
 
 
 @pytest.mark.parametrize("held", ["folders", "ranges"])
