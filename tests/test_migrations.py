@@ -250,7 +250,7 @@ def test_files_are_read_in_order_and_without_carriage_returns(
     (folder / "0011_b.sql").write_bytes("CREATE TABLE b (é);\r\nSELECT 1;\r\n".encode())
     (folder / "0010_a.sql").write_bytes(b"CREATE TABLE a (b);\n")
     (folder / "README.md").write_text("not one")
-    monkeypatch.setattr(migrations, "__file__", str(tmp_path / "migrations.py"))
+    monkeypatch.setattr(migrations, "__file__", str(tmp_path / "table" / "migrations.py"))
     assert migrations.shipped() == [
         Migration("0010_a.sql", "CREATE TABLE a (b);\n"),
         Migration("0011_b.sql", "CREATE TABLE b (é);\nSELECT 1;\n"),
@@ -259,8 +259,8 @@ def test_files_are_read_in_order_and_without_carriage_returns(
 
 def test_no_files_are_a_fault_of_the_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package without its migrations says so: it does not call an empty database up to date."""
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    monkeypatch.setattr(migrations, "__file__", str(tmp_path / "a" / "b" / "migrations.py"))
+    (tmp_path / "a" / "b2d1" / "table").mkdir(parents=True)
+    monkeypatch.setattr(migrations, "__file__", str(tmp_path / "a" / "b2d1" / "table" / "migrations.py"))
     with pytest.raises(UsageError, match="no migrations in") as error:
         migrations.shipped()
     assert error.value.exit_code == 2
