@@ -20,10 +20,10 @@ from b2d1.retry import Retrying
 
 # What makes ranges out of very few pages and points.
 EAGER = {
-    "listing.STRAIGHT_PAGES": 1,
-    "listing.UNKNOWN_PAGES": 1,
-    "listing.KEYS_A_WORKER": 0,
-    "ranges.WORTH_HALVING": 0.001,
+    "listing.listing.STRAIGHT_PAGES": 1,
+    "listing.listing.UNKNOWN_PAGES": 1,
+    "listing.listing.KEYS_A_WORKER": 0,
+    "listing.ranges.WORTH_HALVING": 0.001,
 }
 
 
