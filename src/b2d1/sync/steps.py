@@ -144,7 +144,7 @@ def sync(
         unidentified=source.unidentified,
         rounds=written.rounds,
         checked=written.checked,
-        missing_after=None if job.dry_run else 0,
+        missing_after=None if job.dry_run else plan.due - written.checked,
         list_requests=source.requests,
         d1_requests=database.requests,
         rows_read=database.usage.rows_read,
