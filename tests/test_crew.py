@@ -1,9 +1,12 @@
 """Several threads at one work: each thing delivered once, the first error told, and no thread left."""
 
 import itertools
+import random
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from queue import SimpleQueue
 
 import pytest
 from listings import threads_left
@@ -170,3 +173,36 @@ def test_threads_that_cannot_be_started_end_the_others(monkeypatch: pytest.Monke
         list(Crew(4, lambda _deliver: halt.wait(), halt))
 
     assert threads_left() == []
+
+
+def test_ctrl_c_at_any_moment_is_an_interruption_and_nothing_else() -> None:
+    """Wherever Ctrl-C finds the thread that iterates, KeyboardInterrupt leaves it, and no thread is left."""
+    main, moments, begin = threading.get_ident(), random.Random(0), SimpleQueue[int]()
+
+    def interrupt() -> None:
+        while steps := begin.get():
+            for _ in range(steps):
+                pass
+            signal.pthread_kill(main, signal.SIGINT)
+
+    def work(deliver: Deliver) -> None:
+        for each in itertools.count():
+            deliver(each)
+
+    def go_through() -> None:
+        begin.put(moments.randrange(1, 60_000))
+        with closing(iter(Crew(4, work, lambda: None))) as taken:
+            for _ in taken:
+                pass
+
+    list(Crew(1, lambda _deliver: None, lambda: None))  # an import that is interrupted leaves a file open
+    somebody = threading.Thread(target=interrupt)
+    somebody.start()
+    try:
+        for _ in range(200):
+            with pytest.raises(KeyboardInterrupt):
+                go_through()
+            assert threads_left() == []
+    finally:
+        begin.put(0)
+        somebody.join()

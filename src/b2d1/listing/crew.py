@@ -1,9 +1,10 @@
 """Several threads at one work; what they deliver is taken up in the thread that started them."""
 
+import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -31,67 +32,87 @@ class Crew(Generic[T]):
     ) -> None:
         self._work = work
         self._halt = halt
-        self._most_ready = size
-        self._ready: deque[T] = deque()
-        self._changed = threading.Condition()
-        self._working = size
+        # Ctrl-C may come at any moment to the thread that iterates. So it holds no lock that others wait for:
+        # a get or a put of these is one step, where a Condition's steps can be left half done.
+        # https://docs.python.org/3/library/queue.html#simplequeue-objects
+        self._delivered = SimpleQueue[tuple[T] | None]()  # None: a thread has ended
+        self._room = SimpleQueue[None]()
         self._stopped = False
-        self._error: BaseException | None = None
+        self._errors: list[BaseException] = []
+        self._ended: list[None] = []
         self._threads = [
             threading.Thread(target=self._run, name=f"b2d1-{n}", daemon=True) for n in range(size)
         ]
 
     def __iter__(self) -> Generator[T]:
         _share_one_heap()
+        working = len(self._threads)
+        self._give_room(working)
         try:
-            for thread in self._threads:
-                thread.start()
-            while True:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._error or self._ready or not self._working)
-                    if self._error or not self._ready:
-                        break
-                    item = self._ready.popleft()
-                    self._changed.notify_all()
-                yield item
+            with _signals_held_back():
+                for thread in self._threads:
+                    thread.start()
+            while working:
+                delivered = self._delivered.get()
+                if self._errors:
+                    break
+                if delivered is None:
+                    working -= 1
+                else:
+                    self._give_room(1)
+                    yield delivered[0]
         finally:
             self._stop()
-        if self._error:
-            raise self._error
+        if self._errors:
+            raise self._errors[0]
 
     def _run(self) -> None:
-        error: BaseException | None = None
         try:
             self._work(self._deliver)
         except _Stopped:
             pass
-        except BaseException as failure:  # noqa: BLE001 - it is raised where the crew was started
-            error = failure
-        with self._changed:
-            self._working -= 1
+        except BaseException as error:  # noqa: BLE001 - it is raised where the crew was started
             # What fails after the others were stopped may fail because of that.
-            if error and not self._stopped:
-                self._error, self._stopped = error, True
-            self._changed.notify_all()
+            if not self._stopped:
+                self._errors.append(error)
+                self._stop_deliveries()
+        self._ended.append(None)
+        self._delivered.put(None)
 
     def _deliver(self, item: T) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopped or len(self._ready) < self._most_ready)
-            if self._stopped:
-                raise _Stopped
-            self._ready.append(item)
-            self._changed.notify_all()
+        self._room.get()
+        if self._stopped:
+            raise _Stopped
+        self._delivered.put((item,))
+
+    def _give_room(self, places: int) -> None:
+        for _ in range(places):
+            self._room.put(None)
+
+    def _stop_deliveries(self) -> None:
+        self._stopped = True
+        self._give_room(len(self._threads))  # to those who wait for it, and find that all is over
 
     def _stop(self) -> None:
-        with self._changed:
-            self._stopped = True
-            self._ready.clear()
-            self._changed.notify_all()
+        self._stop_deliveries()
         for thread in self._threads:
             while thread.is_alive():
-                if self._working:
+                if len(self._ended) < len(self._threads):
                     self._halt()
                 thread.join(HALT_AGAIN_SECONDS)
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait: amid Thread.start it breaks a lock. The threads started here hear none, ever."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _share_one_heap() -> None:
