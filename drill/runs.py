@@ -21,11 +21,11 @@ from b2d1.d1.database import Database
 from b2d1.errors import B2D1Error
 from b2d1.inventory import snapshot
 from b2d1.listing.listing import Listing
+from b2d1.migrate import migrations
 from b2d1.report import SyncReport
 from b2d1.retry import Deadline, Retrying
 from b2d1.settings import Settings
 from b2d1.sync.steps import Job, sync
-from b2d1.table import migrations
 from sandbox.forwarder import Call, Deed
 
 # The clients wait 30 to 60 s for an answer; where the fault is that none comes, this long. No server here

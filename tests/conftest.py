@@ -18,11 +18,11 @@ from b2d1.b2.bucket import Bucket
 from b2d1.cli.commands import main
 from b2d1.d1.database import Database
 from b2d1.listing.listing import Listing
+from b2d1.migrate import migrations
 from b2d1.report import SyncReport
 from b2d1.retry import Deadline, Retrying
 from b2d1.settings import Settings
 from b2d1.sync.steps import Job, sync
-from b2d1.table import migrations
 from sandbox.b2 import EmbeddedB2
 from sandbox.cloudflare import CloudflareD1
 from sandbox.d1 import EmbeddedD1

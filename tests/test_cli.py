@@ -922,7 +922,7 @@ def test_an_interruption_ends_at_once_and_leaves_nothing(
     assert (process.returncode, stdout) == (1, b"")
     assert [line for line in complaint(stderr.decode()) if line] == [
         "b2d1: interrupted",
-        "hint: Run again: it inserts only what is missing.",
+        "hint: Run again: nothing is half done.",
     ]
     assert left_behind(outside) == []
 

@@ -126,7 +126,10 @@ CLOUDFLARE = {"CLOUDFLARE_API_TOKEN": "token", "CLOUDFLARE_ACCOUNT_ID": "0" * 32
         pytest.param({"CF_ACCESS_CLIENT_ID": "x", "CF_ZONE_ID": "x"}, None, id="Cloudflare's others"),
         pytest.param({"CLOUDFLARE_BASE_URL": "x"}, None, id="Cloudflare's library's"),
         pytest.param({"CLOUDFLARE_API_BASE_PATH": "x"}, None, id="Terraform's"),
-        pytest.param({"MY_B2_PREFIX": "x", "DRY_RUNS": "x"}, None, id="begins otherwise"),
+        pytest.param({"MY_B2_PREFIX": "x", "RUN": "x"}, None, id="begins otherwise"),
+        pytest.param({"DRYRUN": "1"}, "DRY_RUN", id="without its underline"),
+        pytest.param({"SNAPSHOT_URL": "x"}, "SNAPSHOT_URI", id="a letter"),
+        pytest.param({"MAX_NEW_PER_RUNS": "x"}, "MAX_NEW_PER_RUN", id="a letter more"),
         pytest.param({"CF_API_TOKEN": "token"}, None, id="an alias"),
     ],
 )
@@ -148,25 +151,36 @@ def test_a_misspelt_optional_setting_is_told(given: dict[str, str], meant: str |
         pytest.param(ok("well"), "well", "", id="ok"),
         pytest.param(
             fail(4, "refused", "Mend it."),
-            "refused; asked at http://localhost, which URL names",
-            "If you mean Cloudflare itself, unset URL. Mend it.",
+            "refused; asked at https://elsewhere, which URL names",
+            "Mend it. If you mean Cloudflare itself, unset URL.",
             id="failed",
         ),
         pytest.param(
-            fail(4, "no answer from http://localhost", "Mend it."),
-            "no answer from http://localhost; URL names it",
-            "If you mean Cloudflare itself, unset URL. Mend it.",
+            fail(4, "no answer from https://elsewhere", "Mend it."),
+            "no answer from https://elsewhere; URL names it",
+            "Mend it. If you mean Cloudflare itself, unset URL.",
             id="failed, and said where",
         ),
     ],
 )
 def test_a_failure_tells_whom_a_setting_had_it_ask(found: Found, told: str, fix: str) -> None:
-    """Only a failure names the address, once, and first of all how to ask the vendor itself."""
-    check = Check("a", telling_where(lambda: found, "http://localhost", "URL", "Cloudflare"))
+    """Only a failure names the address, once, and last of all how to ask the vendor itself."""
+    check = Check("a", telling_where(lambda: found, "https://elsewhere", "URL", "Cloudflare"))
 
     (line,) = run([check])
 
     assert (line.found, line.fix) == (told, fix)
+
+
+def test_who_asks_this_machine_is_not_sent_elsewhere() -> None:
+    """A stand-in on this machine is meant: then only what failed there is mended."""
+    check = Check(
+        "a", telling_where(lambda: fail(4, "no", "Mend it."), "http://localhost", "URL", "Cloudflare")
+    )
+
+    (line,) = run([check])
+
+    assert (line.found, line.fix) == ("no; asked at http://localhost, which URL names", "Mend it.")
 
 
 # Endpoint and region

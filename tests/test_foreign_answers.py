@@ -18,8 +18,8 @@ from scripted_d1 import settings as d1_settings
 from b2d1.d1.api import MAX_ANSWER_BYTES
 from b2d1.d1.database import MOST_DATABASES, Database
 from b2d1.errors import B2D1Error, D1Error
+from b2d1.migrate import migrations
 from b2d1.retry import Retrying
-from b2d1.table import migrations
 from b2d1.table.guards import Guards
 from b2d1.table.media_assets import MediaAssets
 

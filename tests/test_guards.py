@@ -33,6 +33,7 @@ OBJECTS_HINT = "The table was filled with B2_LIST_MODE=objects: set that, " + OR
 VERSIONS_HINT = "The table was filled with B2_LIST_MODE=versions: set that, " + OR_ANOTHER
 MAKE_ANEW_HINT = "The new file_ids lack the quotes of an ETag"
 NO_MODE_HINT = "No value of B2_LIST_MODE explains them"
+CHANGED_HINT = "The table's row has a media_uid that is not the hash of its own columns: somebody changed it."
 
 
 class TestIdentityGuard:
@@ -60,6 +61,13 @@ class TestIdentityGuard:
                 row("k", '"e"', '"e"'),
                 NO_MODE_HINT,
                 id="no file id stored",
+            ),
+            pytest.param(
+                "objects",
+                ("b2_other", "k", '"e"', 1, '"e"'),
+                row("k", '"e"', '"e"'),
+                CHANGED_HINT,
+                id="a media_uid that was changed",
             ),
             pytest.param(
                 "objects",

@@ -253,6 +253,6 @@ def test_ctrl_c_ends_a_listing_in_ranges(
     assert process.returncode == 1
     assert [line for line in stderr.decode().splitlines() if not line.startswith("INFO: run ")] == [
         "b2d1: interrupted",
-        "hint: Run again: it inserts only what is missing.",
+        "hint: Run again: nothing is half done.",
     ]
     assert [path.name for path in tmp_path.glob("b2d1-*")] == []

@@ -15,8 +15,9 @@ from tables import COLUMNS, DOCUMENTED_TABLE, Bench, chunk, row
 
 from b2d1.d1.database import Database
 from b2d1.errors import D1Error
+from b2d1.migrate import migrations
 from b2d1.settings import Settings
-from b2d1.table import guards, media_assets, migrations
+from b2d1.table import guards, media_assets
 from b2d1.table.media_assets import CREATE_TABLE, CREATE_UNIQUE_INDEX, FIND_DUPLICATES, MediaAssets
 from sandbox.forwarder import Forwarder
 

@@ -14,10 +14,10 @@ from scripted_d1 import answer
 
 from b2d1.d1.database import Database
 from b2d1.errors import D1Error, UsageError
+from b2d1.migrate import migrations
+from b2d1.migrate.migrations import Migration
 from b2d1.settings import Settings
-from b2d1.table import migrations
 from b2d1.table.media_assets import CREATE_TABLE, MediaAssets
-from b2d1.table.migrations import Migration
 from sandbox.d1 import EmbeddedD1
 from sandbox.forwarder import Forwarder
 
@@ -255,6 +255,22 @@ def test_files_are_read_in_order_and_without_carriage_returns(
         Migration("0010_a.sql", "CREATE TABLE a (b);\n"),
         Migration("0011_b.sql", "CREATE TABLE b (é);\nSELECT 1;\n"),
     ]
+
+
+@pytest.mark.parametrize("table", ["media_assets", "media_ingest_chunks"])
+def test_a_table_that_somebody_dropped_comes_with_what_makes_it(
+    d1: AnyD1, fake_time: FakeTime, table: str
+) -> None:
+    """Where a migration is recorded and its table gone, the error has the statement, and that mends it."""
+    database = database_of(d1, fake_time)
+    migrate(database)
+    execute(d1, f"DROP TABLE {table}")
+
+    with pytest.raises(D1Error, match=f"yet there is no table {table}$") as gone:
+        migrations.refuse_gone(database, migrations.shipped())
+    execute(d1, gone.value.hint.partition("\n")[2])
+
+    migrations.refuse_gone(database, migrations.shipped())
 
 
 def test_no_files_are_a_fault_of_the_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from bundle import runtime
 from bundle.contents import SERVICES, WHEELS
 from emulator.lambda_emulator import functions_python
 
-# What only the runner's commands need: three rooms, and what doctor asks B2.
-LEFT_OUT = ("b2d1/cli/", "b2d1/doctor/", "b2d1/verify/", "b2d1/b2/native.py")
+# What only the runner's commands need: four rooms, and what doctor asks B2.
+LEFT_OUT = ("b2d1/cli/", "b2d1/doctor/", "b2d1/verify/", "b2d1/migrate/", "b2d1/b2/native.py")
 
 
 def build(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:

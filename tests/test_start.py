@@ -75,7 +75,7 @@ def test_nothing_is_loaded_that_a_run_does_not_use(
     # The runner, and what only its commands need.
     assert {
         "b2d1.cli.commands",
-        "b2d1.table.migrations",
+        "b2d1.migrate.migrations",
         "b2d1.inventory.reader",
         "b2d1.inventory.json_stream",
         "b2d1.inventory.diff",

@@ -66,7 +66,7 @@ def test_the_findings_are_told_in_a_few_lines(b2d1: Run, damaged: Stack) -> None
     assert etag
 
 
-def test_a_sound_index_is_told_in_five_lines(b2d1: Run, stack: Stack) -> None:
+def test_a_sound_index_is_told_in_six_lines(b2d1: Run, stack: Stack) -> None:
     """Where all is well the figures say so, stderr has nothing but the log, and the exit code is 0."""
     stack.b2.put("a", b"1")
     stack.sync()
@@ -80,6 +80,7 @@ def test_a_sound_index_is_told_in_five_lines(b2d1: Run, stack: Stack) -> None:
         "rows 1, of which matching 1, different 0, corrupt 0, history 0, outside 0",
         "list_requests 1, d1_requests 3, N",
         "rows_read N, rows_written 0",
+        "every object has its row, and every row is what its media_uid says",
     ]
 
 

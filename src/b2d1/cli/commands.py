@@ -30,13 +30,13 @@ from b2d1.doctor.examination import DEFAULT_STACK, examine, exit_code
 from b2d1.errors import B2D1Error, InventoryError
 from b2d1.inventory.diff import changes, refuse_incomparable
 from b2d1.inventory.writer import InventoryWriter
+from b2d1.migrate import migrations
 from b2d1.report import left_out
 from b2d1.retry import Retrying
 from b2d1.run_folder import run_folder
 from b2d1.settings import D1Settings, Settings
 from b2d1.source import Source
 from b2d1.sync.steps import Job, sync
-from b2d1.table import migrations
 from b2d1.verify.verification import verify
 
 stdout = Stdout()
@@ -151,7 +151,8 @@ def migrate(*, dry_run: bool) -> None:
     settings = read_settings(b2=False)
     database = Database(cast("D1Settings", settings.d1), Retrying())
     database.resolve()
-    due = migrations.pending(database, migrations.shipped())
+    shipped = migrations.shipped()
+    due = migrations.pending(database, shipped)
     for migration in due:
         if dry_run or settings.dry_run:
             stdout.line(f"-- {migration.name}\n{migration.sql}")
@@ -159,6 +160,7 @@ def migrate(*, dry_run: bool) -> None:
             migrations.apply(database, migration)
             stdout.line(f"applied {migration.name}")
     if not due:
+        migrations.refuse_gone(database, shipped)
         comment = "-- " if dry_run or settings.dry_run else ""
         stdout.line(f"{comment}nothing to do: every migration is applied")
 

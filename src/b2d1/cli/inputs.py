@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -12,15 +13,20 @@ import click
 
 from b2d1.b2.bucket import Bucket
 from b2d1.cli.terminal import log_to_stderr
+from b2d1.doctor.configuration import misspelt
 from b2d1.errors import UsageError
 from b2d1.inventory.reader import InventoryFile, InventoryListing
 from b2d1.listing.listing import Listing
 from b2d1.retry import Retrying
 from b2d1.settings import B2Settings, Settings
 
+logger = logging.getLogger(__name__)
+
 
 def read_settings(*, b2: bool = True, d1: bool = True) -> Settings:
     """Read the settings from the environment; `b2` and `d1` tell which of the two services are needed."""
+    for problem, _ in misspelt(os.environ):
+        logger.warning("%s", problem)
     settings = Settings.from_env(os.environ, b2=b2, d1=d1)
     if settings.verbose:
         log_to_stderr(verbose=True)

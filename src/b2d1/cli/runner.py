@@ -25,7 +25,7 @@ class Runner(click.Group):
             _complain(str(error), error.hint)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            _complain("interrupted", "Run again: it inserts only what is missing.")
+            _complain("interrupted", "Run again: nothing is half done.")
             ctx.exit(1)
 
 

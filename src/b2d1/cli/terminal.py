@@ -66,6 +66,8 @@ def findings(report: VerifyReport) -> str:
     ]
     if report.unidentified:
         lines.append(f"unidentified {report.unidentified}")
+    elif not report.verdict():
+        lines.append("every object has its row, and every row is what its media_uid says")
     if report.key_order != "utf-8":
         lines.append(f"key_order {report.key_order}")
     for kind, samples in report.samples.items():

@@ -33,14 +33,15 @@ FIXES = {
     "DRY_RUN": "Set it to 0 or 1, or leave it empty for 0.",
     "VERBOSE": "Set it to 0 or 1, or leave it empty for 0.",
 }
-OURS = ("B2_", "D1_", "B2D1_", "CLOUDFLARE_", "CF_")
 # Of a required one the problem itself says what looks like it.
 OPTIONAL = (
     *("B2_REGION", "B2_PREFIX", "B2_LIST_MODE", "B2_LIST_WORKERS", "B2_NATIVE_URL", "B2D1_SECRET_ID"),
     *("D1_DATABASE_NAME", "D1_DATABASE_ID", "CLOUDFLARE_API_BASE_URL"),
+    *("SNAPSHOT_URI", "MAX_NEW_PER_RUN", "ROWS_PER_PUBLISH", "DRY_RUN", "VERBOSE"),
 )
-# As alike as settings.py takes a misspelling to be.
-ALIKE = 0.85
+# Names that can only be meant for b2d1 may be as unlike as settings.py takes a misspelling to be.
+OURS = ("B2_", "D1_", "B2D1_")
+ALIKE, MUCH_ALIKE = 0.85, 0.9
 # Cloudflare's own clients read these: https://github.com/cloudflare/cloudflare-python and the provider
 # https://registry.terraform.io/providers/cloudflare/cloudflare/4.52.0/docs
 OTHERS = {"CLOUDFLARE_BASE_URL", "CLOUDFLARE_API_BASE_PATH"}
@@ -91,7 +92,10 @@ def settings_check(env: Mapping[str, str]) -> Check:
 
 
 def _look(env: Mapping[str, str]) -> Found | list[Found]:
-    warnings = _misspelt(env)
+    warnings = [
+        warn(problem, f"Rename it to {meant}, or leave it: b2d1 does not read it.")
+        for problem, meant in misspelt(env)
+    ]
     try:
         settings = Settings.from_env(env)
     except SettingsError as error:
@@ -103,17 +107,15 @@ def _look(env: Mapping[str, str]) -> Found | list[Found]:
     return warnings or ok("all that are required are set, and none is malformed")
 
 
-def _misspelt(env: Mapping[str, str]) -> list[Found]:
-    """Warn of what looks like an optional setting that is not set; names alone, never a value."""
+def misspelt(env: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Tell what looks like an optional setting that is not set, and which; names alone, never a value."""
     unset = [name for name in OPTIONAL if not env.get(name)]
-    given = sorted(name for name in env if name.startswith(OURS) and name not in {*NAMES, *OTHERS})
     return [
-        warn(
-            f"{harmless(name)} is no setting of b2d1: did you mean {close}?",
-            f"Rename it to {close}, or leave it: b2d1 does not read it.",
+        (f"{harmless(name)} is no setting of b2d1: did you mean {close}?", close)
+        for name in sorted(set(env) - {*NAMES, *OTHERS})
+        for close in difflib.get_close_matches(
+            name, unset, n=1, cutoff=ALIKE if name.startswith(OURS) else MUCH_ALIKE
         )
-        for name in given
-        for close in difflib.get_close_matches(name, unset, n=1, cutoff=ALIKE)
     ]
 
 

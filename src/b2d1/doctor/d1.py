@@ -58,7 +58,7 @@ class D1Checks:
         try:
             self._get("?per_page=1", "asking for the account's databases")
         except D1Error as error:
-            if error.retry is not Retry.NEVER:
+            if error.retry is not Retry.NEVER or error.__cause__:  # no answer, for which there is a cause
                 raise
             self._refusal = error
         token = self._verified(settings)

@@ -1,10 +1,12 @@
 """What an examination finds: a check's name, how it stands, what was found, and what mends it."""
 
 import enum
+import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from b2d1.errors import B2D1Error
+from b2d1.loopback import is_this_machine
 
 NO_HINT = "Run it again with -v, which shows each request."
 
@@ -69,7 +71,9 @@ def telling_where(ask: Callable[[], Found], url: str, setting: str, usual: str) 
         if found.status is not Status.FAIL:
             return found
         where = f"{setting} names it" if url in found.found else f"asked at {url}, which {setting} names"
-        fix = f"If you mean {usual} itself, unset {setting}. {found.fix}"
+        fix = found.fix
+        if not is_this_machine(urllib.parse.urlsplit(url).hostname or ""):  # whoever set that meant it
+            fix += f" If you mean {usual} itself, unset {setting}."
         return found._replace(found=f"{found.found}; {where}", fix=fix)
 
     return told

@@ -7,7 +7,7 @@ from b2d1.doctor.d1 import DATABASE, D1Checks
 from b2d1.doctor.finding import Check, Found, not_checked, ok, warn
 from b2d1.doctor.indexes import READ_INDEXES, Index, indexes_from, redundant
 from b2d1.errors import D1Error
-from b2d1.table import migrations
+from b2d1.migrate import migrations
 from b2d1.table.guards import CREATE_KEY_INDEX
 from b2d1.table.media_assets import MediaAssets
 
@@ -72,7 +72,8 @@ class TableChecks:
                 f"not applied: {', '.join(migration.name for migration in due)}",
                 "Run b2d1 migrate (with --dry-run first, to see the SQL).",
             )
-        return ok(f"all {len(shipped)} are applied")
+        migrations.refuse_gone(database, shipped)
+        return ok(f"all {len(shipped)} are applied, and their tables there")
 
 
 def read_indexes(database: Database) -> list[Index]:

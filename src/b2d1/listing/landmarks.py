@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from b2d1.b2.bucket import Bucket, Cursor, Page
-from b2d1.errors import B2Error
+from b2d1.errors import B2Error, Retry
 from b2d1.listing.crew import Crew
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def _feelers(look: Page, bucket: Bucket) -> list[Cursor]:
 
 def _pages(bucket: Bucket, cursors: list[Cursor]) -> list[Page]:
     """List several pages at once, in any order; without those that the host refuses."""
-    waiting = deque(cursors)
+    waiting, refusals = deque(cursors), list[B2Error]()
 
     def work(deliver: Callable[[Page], None]) -> None:
         with suppress(IndexError):  # another thread took the last one
@@ -76,9 +76,14 @@ def _pages(bucket: Bucket, cursors: list[Cursor]) -> list[Page]:
                 except B2Error as error:
                     if bucket.halted:
                         raise
-                    logger.info("%s; the bucket can be listed without that", error)
+                    refusals.append(error)
+                    if error.retry is not Retry.NEVER:  # it was asked often enough
+                        waiting.clear()
 
-    return list(Crew(min(len(cursors), bucket.workers), work, bucket.halt))
+    pages = list(Crew(min(len(cursors), bucket.workers), work, bucket.halt))
+    if refusals:
+        logger.info("%s; that was only to find where to divide it: going on without", refusals[0])
+    return pages
 
 
 def _spread(several: list[T]) -> list[T]:

@@ -1,1 +1,1 @@
-"""What b2d1 says to D1 about its tables: every statement that can write is in here."""
+"""What a run says to D1 about the table: every statement that can write is in here."""

@@ -111,6 +111,11 @@ def _whole(figure: Any, doing: str) -> int:
 
 def _explanation(mode: ListMode, stored_file_id: Any, new_file_id: Any) -> str:
     """Say which setting, or which program, explains two such ids of the same content."""
+    if stored_file_id == new_file_id:
+        return (
+            "The table's row has a media_uid that is not the hash of its own columns: somebody changed it. "
+            "b2d1 verify shows such rows as corrupt, with their rowid: delete them by that, and run again."
+        )
     if mode == "versions":
         return f"The table was filled with B2_LIST_MODE=objects: set that, {OR_ANOTHER_DATABASE}"
     if str(stored_file_id).startswith("4_z"):

@@ -3,11 +3,12 @@
 https://developers.cloudflare.com/d1/reference/migrations/
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from b2d1.d1.database import Database
-from b2d1.errors import UsageError
+from b2d1.errors import D1Error, UsageError
 
 # As wrangler creates it (packages/wrangler/src/d1/migrations/helpers.ts in cloudflare/workers-sdk).
 CREATE_RECORD = """\
@@ -18,6 +19,8 @@ CREATE TABLE IF NOT EXISTS "d1_migrations"(
 );"""
 HAS_RECORD = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'd1_migrations'"
 APPLIED = 'SELECT name FROM "d1_migrations"'
+TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+CREATE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?(\w+)[^;]*;", re.MULTILINE)
 
 
 class Migration(NamedTuple):
@@ -43,6 +46,18 @@ def pending(database: Database, migrations: list[Migration]) -> list[Migration]:
     """Tell which migrations the database does not record; sends nothing but SELECT."""
     done = _applied(database)
     return [migration for migration in migrations if migration.name not in done]
+
+
+def refuse_gone(database: Database, migrations: list[Migration]) -> None:
+    """Refuse a database in which a table that these migrations made is gone (D1Error); sends only SELECT."""
+    there = {str(row[0]) for row in database.run(TABLES, doing="listing the tables", columns=1).rows}
+    made = [match for migration in migrations for match in CREATE.finditer(migration.sql)]
+    if gone := [match for match in made if match[1] not in there]:
+        raise D1Error(
+            f"every migration is recorded as applied, yet there is no table {gone[0][1]}",
+            hint="Somebody dropped it, or recorded what was not applied. Run this on the database:\n"
+            + "\n".join(match[0] for match in gone),
+        )
 
 
 def apply(database: Database, migration: Migration) -> None:
