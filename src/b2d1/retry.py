@@ -56,7 +56,8 @@ class Deadline:
 class Retrying:
     """How often to try, and the means to wait in between.
 
-    `sleep` takes seconds; None really waits, at most until `halted` is set. Then no further try is made.
+    `sleep` takes seconds; None really waits, at most until `halted` is set. Then no further try is made. A
+    pause of `longest_wait` seconds or more is not waited for.
     """
 
     deadline: Deadline = Deadline()
@@ -64,6 +65,7 @@ class Retrying:
     sleep: Callable[[float], object] | None = None
     random: Callable[[], float] = random.random
     halted: threading.Event = dataclasses.field(default_factory=threading.Event, compare=False)
+    longest_wait: float = LONGEST_WAIT
 
     def within(self, seconds: float) -> "Retrying":
         """Narrow the deadline; then time alone, not a number of attempts, is the bound."""
@@ -94,7 +96,7 @@ class Retrying:
                     raise
                 pause = self._pause(error, tried)
                 left = self.deadline.remaining()
-                if pause >= min(left, LONGEST_WAIT):
+                if pause >= min(left, self.longest_wait):
                     reason = f"gave up: the next try is due in {pause:.1f} s"
                     if left < math.inf:
                         reason += f", {max(left, 0):.1f} s are left"

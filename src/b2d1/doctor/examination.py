@@ -5,6 +5,7 @@ Nothing is written to B2 or to D1; `snapshot` tells how the snapshot's place is 
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from b2d1.doctor.bucket import BucketChecks
 from b2d1.doctor.configuration import settings_check, sound_parts
@@ -19,11 +20,17 @@ from b2d1.retry import Retrying
 
 # Whoever waits for the answer sits before it: a service that does not answer soon is what is to be told.
 ATTEMPTS = 2
+LONGEST_WAIT = 5.0
 DEFAULT_STACK = "b2d1"
 
 
 def _utc() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
+
+
+def impatient(**means: Any) -> Retrying:
+    """Try twice, and not where a service asks for a long pause in between; `means` are Retrying's own."""
+    return Retrying(attempts=ATTEMPTS, longest_wait=LONGEST_WAIT, **means)
 
 
 def examine(
@@ -36,7 +43,7 @@ def examine(
 
     `stack` names the CloudFormation stack whose schedule is looked at.
     """
-    return run(_checks(env, stack, retrying or Retrying(attempts=ATTEMPTS), now))
+    return run(_checks(env, stack, retrying or impatient(), now))
 
 
 def _checks(
