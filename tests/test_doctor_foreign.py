@@ -1,17 +1,41 @@
 """The doctor among strangers: what they say neither stops it, nor has it wait, nor reaches a terminal."""
 
+import json
+import math
 import os
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
 from conftest import FakeTime
+from doctor_forms import AWS, Form, Patient, examined, patient, scope, sql
 from pytest_httpserver import HTTPServer
-from scripted_d1 import ACCOUNT, TOKEN
+from scripted_d1 import ACCOUNT, TOKEN, answer, as_response, script, settings
+from test_b2_native import DESCRIBED
+from test_doctor import CHECKS
+from test_doctor_checks import AT_BACKBLAZE, NOW
 
-from b2d1.doctor.examination import examine, impatient
-from b2d1.doctor.finding import Status
+from b2d1.d1.database import Database
+from b2d1.doctor.bucket import BucketChecks
+from b2d1.doctor.configuration import sound_parts
+from b2d1.doctor.d1 import D1Checks
+from b2d1.doctor.examination import examine, exit_code, impatient
+from b2d1.doctor.finding import Check, Found, Status, ok, run
+from b2d1.doctor.key import KeyChecks
+from b2d1.doctor.rows import RowChecks
+from b2d1.doctor.schedule import schedule_check
+from b2d1.doctor.table import TableChecks
 from b2d1.retry import Deadline
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Iterator[Patient]:
+    """Run the servers, healthy."""
+    with patient(tmp_path) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +63,155 @@ def test_nobody_is_waited_for_who_asks_for_a_long_pause(
     failed = [line.check for line in lines if line.status is Status.FAIL]
     assert (failed, fake_time.pauses) == (["B2 key", "B2 bucket", "Cloudflare token"], [])
     assert all("the next try is due in 600.0 s" in line.found for line in lines if line.check in failed)
+
+
+# Where B2, D1 and S3 answer otherwise than they do
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(Form(by=scope(prefix="\x1b[2J\x9b\nok  all is well\ud800")), id="a key's prefix"),
+        pytest.param(Form(by=scope(buckets=("\x1b[2J\nok\ud800",))), id="a key's bucket"),
+        pytest.param(Form(by=scope(capabilities=("\x1b[2J\nok\ud800",))), id="a key's capability"),
+        pytest.param(Form(by=scope(s3_url="https://s3.\x1b[31m\n")), id="an account's endpoint"),
+        pytest.param(
+            Form(by=sql('CREATE INDEX "\x1b[2J\nok" ON media_assets (b2_key);')), id="an index's name"
+        ),
+        pytest.param(Form(by=sql("UPDATE media_assets SET ingested_at = char(27, 10, 155)")), id="a row"),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["plain", "json"])
+def test_what_is_found_and_mended_does_nothing_to_a_terminal(
+    b2d1: Callable[..., Result], it: Patient, form: Form, options: list[str]
+) -> None:
+    """Whatever a vendor puts into a name: every check has its line, without a control character of theirs."""
+    form.by(it)
+
+    result = b2d1("doctor", *options, env=it.stack.env)
+
+    assert not re.search("[\x00-\x09\x0b-\x1f]", result.stdout)
+    if options:
+        checks = [check["check"] for check in json.loads(result.stdout)["checks"]]
+        assert list(dict.fromkeys(checks)) == CHECKS
+    else:
+        assert all(text.isprintable() for text in result.stdout.split("\n"))
+        assert not [text for text in result.stdout.split("\n") if text.startswith("ok  all")]
+
+
+def test_a_check_that_breaks_off_is_a_line_and_stops_no_other() -> None:
+    """What nobody foresaw is the check's failure, and those that do not need it are made all the same."""
+
+    def break_off() -> Found:
+        raise KeyError("b2d1")
+
+    lines = list(run([Check("a", break_off), Check("b", break_off, ("a",)), Check("c", lambda: ok("c"))]))
+
+    assert [line[:3] for line in lines] == [
+        ("a", Status.FAIL, "the check broke off: KeyError"),
+        ("b", Status.NOT_CHECKED, "it needs what failed above: a"),
+        ("c", Status.OK, "c"),
+    ]
+    assert exit_code(lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("check", "rows"),
+    [
+        pytest.param("identity", [["quoted", None]], id="no count"),
+        pytest.param("identity", [["quoted", math.inf]], id="an endless count"),
+        pytest.param("identity", [[["quoted"], 1]], id="a list for a form"),
+        pytest.param("indexes", [[["a"], 0, "c", 0, "b2_key", 0, "BINARY"]], id="a list for an index"),
+        pytest.param("indexes", [["a", 0, "c", 0, {}, 0, "BINARY"]], id="an object for a column"),
+    ],
+)
+def test_rows_of_another_form_are_not_d1s(
+    httpserver: HTTPServer, fake_time: FakeTime, check: str, rows: list[Any]
+) -> None:
+    """Figures and names that D1 would not answer are its line's failure, by name and with exit 4."""
+    d1 = D1Checks(None, fake_time.retrying(), lambda: NOW)
+    d1.database = Database(settings(httpserver.url_for("")), fake_time.retrying(attempts=1))
+    script(httpserver, as_response(answer(rows)))
+    bucket = BucketChecks(None, fake_time.retrying())
+    asked = {
+        "identity": RowChecks(d1, bucket, "objects", lambda: NOW).checks()[0],
+        "indexes": TableChecks(d1).checks()[1],
+    }
+
+    (line,) = run([asked[check]._replace(needs=())])
+
+    assert (line.status, line.exit_code) == (Status.FAIL, 4)
+    assert "the answer is not D1's" in line.found
+
+
+@pytest.mark.parametrize("body", ["", "<html/>", "<InitiateMultipartUploadResult/>"])
+def test_an_upload_that_somebody_else_says_was_begun_is_not_s3s(
+    it: Patient, httpserver: HTTPServer, body: str
+) -> None:
+    """A page under HTTP 200 in S3's place fails the snapshot, and the schedule is looked at all the same."""
+    httpserver.expect_request("/kept/a.json", method="HEAD").respond_with_data(status=404)
+    httpserver.expect_request("/kept/a.json", method="POST").respond_with_data(body)
+    it.in_aws(AWS_ENDPOINT_URL_S3=httpserver.url_for(""))
+
+    lines, _ = examined(it, Form({"SNAPSHOT_URI": "s3://kept/a.json"}))
+
+    snapshot, schedule = lines[-2:]
+    assert (snapshot.status, snapshot.exit_code) == (Status.FAIL, 1)
+    assert "the answer is not S3's" in snapshot.found
+    assert "on the way to S3" in snapshot.fix
+    assert schedule.check == "schedule"
+
+
+@pytest.mark.parametrize(
+    "body", ["<html>", "{}", "[]", '{"Rules": null}', '{"Rules": ["a"]}', '{"Rules": [{"Name": "a"}]}']
+)
+def test_an_answer_that_is_not_eventbridges_is_told(
+    monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer, body: str
+) -> None:
+    """Whatever comes in place of EventBridge's answer, the schedule is not checked, and nothing breaks."""
+    httpserver.expect_request("/").respond_with_data(body)
+    for name, value in (AWS | {"AWS_ENDPOINT_URL_EVENTBRIDGE": httpserver.url_for("")}).items():
+        monkeypatch.setenv(name, value)
+
+    (line,) = run([schedule_check("b2d1")])
+
+    assert (line.status, line.found) == (Status.NOT_CHECKED, "the answer is not EventBridge's")
+
+
+def test_credentials_from_a_program_that_is_not_there_are_told(it: Patient) -> None:
+    """A credential_process that cannot be started fails the snapshot, with what to do, and no other check."""
+    config = it.folder / "config"
+    config.write_text("[default]\nregion = eu-central-1\ncredential_process = /nowhere/program\n")
+    it.aws = {"AWS_CONFIG_FILE": str(config)}
+
+    lines, _ = examined(it, Form({"SNAPSHOT_URI": "s3://kept/a.json"}))
+
+    snapshot, schedule = lines[-2:]
+    assert (snapshot.status, schedule.status) == (Status.FAIL, Status.NOT_CHECKED)
+    assert "/nowhere/program" in snapshot.found
+    assert "/nowhere/program" in schedule.found
+    assert snapshot.fix.startswith("Give this user, or this role, AWS credentials")
+
+
+# The endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "S3.US-WEST-004.backblazeb2.com",
+        "https://s3.us-west-004.backblazeb2.com:443",
+        "HTTPS://s3.us-west-004.backblazeb2.com/",
+    ],
+)
+def test_an_endpoint_may_be_written_in_any_way(
+    httpserver: HTTPServer, fake_time: FakeTime, endpoint: str
+) -> None:
+    """Capitals and the usual port are no other endpoint than the account's own."""
+    httpserver.expect_request("/b2api/v4/b2_authorize_account").respond_with_json(DESCRIBED)
+    env = {"B2_ENDPOINT": endpoint, "B2_NATIVE_URL": httpserver.url_for("").rstrip("/")}
+    checks = KeyChecks(sound_parts(AT_BACKBLAZE | env), fake_time.retrying(), lambda: NOW).checks()
+
+    (line,) = [line for line in run(checks) if line.check == "B2 endpoint"]
+
+    assert (line.status, line.found[-30:]) == (Status.OK, ": the one of the key's account")

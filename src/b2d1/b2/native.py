@@ -13,6 +13,7 @@ from b2d1.errors import B2Error, Retry, harmless
 from b2d1.http_exchange import NO_ANSWER, Session, TooLargeError
 from b2d1.loopback import advice_on_silence
 from b2d1.retry import TRY_AGAIN_STATUS, Retrying, retry_after_seconds
+from b2d1.setting_values import host_url
 from b2d1.settings import B2Settings
 from b2d1.strict_json import read_whole
 
@@ -117,7 +118,7 @@ def _key(answer: dict[str, Any], settings: B2Settings) -> Key:
             buckets=None if buckets is None else tuple(bucket["name"] for bucket in buckets),
             prefix=allowed["namePrefix"] or None,
             expires=None if expires is None else dt.datetime.fromtimestamp(expires / 1000, dt.UTC),
-            s3_url=storage["s3ApiUrl"].rstrip("/"),
+            s3_url=host_url(storage["s3ApiUrl"]),
         )
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError):
         raise _error(NOT_B2S, NATIVE_HINT) from None

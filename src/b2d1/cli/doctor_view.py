@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from b2d1.cli.terminal import Stdout, one_line, stderr
+from b2d1.cli.terminal import Stdout, one_line, stderr, still
 from b2d1.doctor.finding import Line, Status
 
 STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red", Status.NOT_CHECKED: "dim"}
@@ -63,7 +63,7 @@ def as_text(line: Line) -> str:
     """Write a line, and below it, indented, what mends it."""
     text = f"{line.status:<{STATUS_WIDTH}}  {line.check:<{CHECK_WIDTH}}  {_told(line)}"
     if line.fix:
-        text += "\n" + "\n".join(INDENT + each for each in f"fix: {line.fix}".splitlines())
+        text += "\n" + "\n".join(INDENT + each for each in f"fix: {still(line.fix)}".split("\n"))
     return text
 
 
@@ -88,7 +88,7 @@ def _show_table(lines: Iterable[Line]) -> list[Line]:
     for line in folded(shown):
         found = Text(_told(line))
         if line.fix:
-            found.append(f"\n{line.fix}", style="italic")
+            found.append(f"\n{still(line.fix)}", style="italic")
         table.add_row(Text(line.status, style=STYLES[line.status]), line.check, found)
     Console(file=sys.stdout, width=shutil.get_terminal_size().columns).print(table)
     return shown

@@ -112,8 +112,8 @@ class Stdout:
             raise B2D1Error(failure.strerror or str(failure), doing="writing to stdout") from failure
 
     def line(self, text: str) -> None:
-        """Write a line."""
-        self.write(f"{text}\n".encode())
+        """Write a line; half of a surrogate pair, which a vendor may send in JSON, as JSON's escape."""
+        self.write(f"{text}\n".encode(errors="backslashreplace"))
 
 
 class RunProgress:

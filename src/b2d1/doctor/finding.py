@@ -1,6 +1,7 @@
 """What an examination finds: a check's name, how it stands, what was found, and what mends it."""
 
 import enum
+import logging
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -8,7 +9,10 @@ from typing import NamedTuple
 from b2d1.errors import B2D1Error
 from b2d1.loopback import is_this_machine
 
+logger = logging.getLogger(__name__)
+
 NO_HINT = "Run it again with -v, which shows each request."
+BROKEN_OFF = "This is a fault of b2d1's: run it again with -v, and report what that shows."
 
 
 class Status(enum.StrEnum):
@@ -110,4 +114,7 @@ def _ask(check: Check, causes: dict[str, str]) -> list[Found]:
         found = check.ask()
     except B2D1Error as error:
         return [failed(error)]
+    except Exception as fault:  # a mistake of ours keeps nobody from the other checks
+        logger.debug("%s broke off", check.name, exc_info=fault)
+        return [fail(B2D1Error.exit_code, f"the check broke off: {type(fault).__name__}", BROKEN_OFF)]
     return found if isinstance(found, list) else [found]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from b2d1.b2.native import Key, Native
 from b2d1.doctor.configuration import SETTINGS, Sound
 from b2d1.doctor.finding import Check, Found, fail, not_checked, ok, telling_where, warn
-from b2d1.errors import B2Error
+from b2d1.errors import B2Error, harmless
 from b2d1.retry import Retrying
-from b2d1.setting_values import backblaze_region
+from b2d1.setting_values import backblaze_region, same_host
 from b2d1.settings import DEFAULT_NATIVE_URL
 
 KEY = "B2 key"
@@ -118,7 +118,7 @@ class KeyChecks:
             return fail(
                 B2_EXIT,
                 f"it is for {keys}, and B2_PREFIX is {settings.prefix or 'not set'}",
-                f"Set B2_PREFIX to {key.prefix} or a longer prefix, or make a key without one.",
+                f"Set B2_PREFIX to {harmless(key.prefix or '')} or a longer one, or make a key without one.",
             )
         if key.buckets is None:
             return warn(f"it is for {buckets}, {keys}", MAKE_A_KEY)
@@ -129,7 +129,7 @@ class KeyChecks:
         if settings is None:
             told = f"; the key's account is at {own}" if own else ""
             return not_checked(f"it needs what failed above: {SETTINGS}{told}")
-        if own and own != settings.endpoint:
+        if own and not same_host(own, settings.endpoint):
             return fail(
                 B2_EXIT,
                 f"it is {settings.endpoint}, and the key's account is at {own}",

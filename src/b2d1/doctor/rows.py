@@ -6,6 +6,7 @@ Sends nothing but SELECT, and reads some ten thousand rows at the most, however 
 import datetime as dt
 from collections.abc import Callable
 
+from b2d1.d1.api import not_d1
 from b2d1.doctor.bucket import BUCKET, BucketChecks
 from b2d1.doctor.d1 import D1Checks
 from b2d1.doctor.finding import Check, Found, counted, fail, not_checked, ok, warn
@@ -35,6 +36,8 @@ MODE_OF_FORM = {form: mode for mode, form in FORM_OF_MODE.items()}
 
 # Not the newest ingested_at, for which every row would be read.
 NEWEST = "SELECT ingested_at FROM media_assets ORDER BY rowid DESC LIMIT 1"
+# Somebody else's own form of it may be of any length.
+MOST_OF_A_TIME = 100
 # After so long a daily run must have seen an object: a day, and the slack that its alarm has too.
 SEEN_AFTER = dt.timedelta(hours=26)
 
@@ -72,8 +75,11 @@ class RowChecks:
     def _identity(self) -> Found:
         if (database := self._d1.database) is None:
             return not_checked(f"it needs {TABLE}")
-        rows = database.run(COUNT_FORMS, doing="counting forms of identity", columns=2).rows
-        counts = {str(form): int(count) for form, count in rows}
+        doing = "counting forms of identity"
+        rows = database.run(COUNT_FORMS, doing=doing, columns=2).rows
+        if not all(isinstance(form, str) and isinstance(count, int) for form, count in rows):
+            raise not_d1(doing)
+        counts: dict[str, int] = dict(map(tuple, rows))
         total = sum(counts.values())
         if not total:
             return ok("the table is empty")
@@ -95,12 +101,14 @@ class RowChecks:
         try:
             rows = database.run(NEWEST, doing="reading the newest row", columns=1).rows
         except D1Error as error:
+            if "no such column: rowid" in error.message:
+                return not_checked("the table has no rowid, which tells the newest row")
             if "no such column" in error.message:
                 return not_checked("the table has no column ingested_at, which b2d1 can do without")
             raise
         if not rows:
             return ok("the table is empty: the first run is the first load")
-        told = str(rows[0][0])
+        told = str(rows[0][0])[:MOST_OF_A_TIME]
         try:
             moment = dt.datetime.fromisoformat(told)
         except ValueError:

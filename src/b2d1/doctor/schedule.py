@@ -3,6 +3,7 @@
 import boto3.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from b2d1.doctor.finding import Check, Found, not_checked, ok, warn
 
@@ -35,13 +36,17 @@ def _look(stack: str) -> Found:
         )
         client = session.client("events", config=config)
         rules = client.list_rules(NamePrefix=f"{stack}-{RULE}")["Rules"]
+        found = [(rule["Name"], rule["State"], rule.get("ScheduleExpression")) for rule in rules]
     except ClientError as failure:
         code = failure.response.get("Error", {}).get("Code")
         return not_checked(f"EventBridge answered {code}; these AWS credentials need events:ListRules")
-    except (BotoCoreError, ValueError) as failure:
+    # OSError: a program that is to give the credentials, and is not there.
+    except (BotoCoreError, ValueError, OSError) as failure:
         return not_checked(f"EventBridge could not be asked: {failure}")
-    if not rules:
+    except (ResponseParserError, LookupError, TypeError, AttributeError):
+        return not_checked("the answer is not EventBridge's")
+    if not found:
         return not_checked(f"no stack {stack} with a rule in {session.region_name}: --stack names another")
-    rule = rules[0]
-    found = f"{rule['Name']} in {session.region_name} is {rule['State']}, {rule.get('ScheduleExpression')}"
-    return ok(found) if rule["State"] == "ENABLED" else warn(found, TURN_ON)
+    name, state, when = found[0]
+    told = f"{name} in {session.region_name} is {state}, {when}"
+    return ok(told) if state == "ENABLED" else warn(told, TURN_ON)

@@ -7,11 +7,12 @@ parts, of which S3 keeps nothing before it is completed, is begun and taken back
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from b2d1.doctor.configuration import SETTINGS, Sound
 from b2d1.doctor.finding import Check, Found, fail, ok, warn
 from b2d1.errors import SnapshotError
-from b2d1.inventory.snapshot import s3_call, s3_client
+from b2d1.inventory.snapshot import not_s3, s3_call, s3_client
 from b2d1.retry import Retrying
 
 SNAPSHOT = "snapshot"
@@ -55,7 +56,7 @@ def _look_in_s3(uri: str, retrying: Retrying) -> Found:
     try:
         client = s3_call(lambda: s3_client(retrying.deadline), retrying)
         head = s3_call(lambda: client.head_object(**place), retrying, absent={403, 404})
-        upload = s3_call(lambda: client.create_multipart_upload(**place), retrying)["UploadId"]
+        upload = s3_call(lambda: _begun(client.create_multipart_upload(**place)), retrying)
     except SnapshotError as error:
         return fail(error.exit_code, f"{uri}: {error}", error.hint)
     try:
@@ -68,3 +69,10 @@ def _look_in_s3(uri: str, retrying: Retrying) -> Found:
         )
     there = "it is there, and can be read and replaced" if head else "it can be written"
     return ok(f"{uri}: {there} with the AWS credentials at hand (the function has its own)")
+
+
+def _begun(answer: Any) -> str:
+    upload = answer.get("UploadId")
+    if not isinstance(upload, str) or not upload:
+        raise not_s3()
+    return upload

@@ -2,6 +2,7 @@
 
 import re
 
+from b2d1.d1.api import not_d1
 from b2d1.d1.database import Database
 from b2d1.doctor.d1 import DATABASE, D1Checks
 from b2d1.doctor.finding import Check, Found, not_checked, ok, warn
@@ -78,7 +79,11 @@ class TableChecks:
 
 def read_indexes(database: Database) -> list[Index]:
     """Read the table's indexes."""
-    return indexes_from(database.run(READ_INDEXES, doing="reading the table's indexes", columns=7).rows)
+    doing = "reading the table's indexes"
+    rows = database.run(READ_INDEXES, doing=doing, columns=7).rows
+    if not all(isinstance(name, str) and isinstance(column, str | None) for name, *_, column, _, _ in rows):
+        raise not_d1(doing)
+    return indexes_from(rows)
 
 
 def _identifier(name: str) -> str:

@@ -144,8 +144,7 @@ def _keep_in_s3(document: Path, new: _Kept, uri: str, retrying: Retrying) -> _Ke
                 ContentType="application/gzip" if key.endswith(".gz") else "application/json",
             )
             if "ETag" not in answer:  # botocore believes any page that comes under HTTP 200
-                hint = "Does something on the way to S3 answer in its place?"
-                raise SnapshotError("the answer is not S3's", hint=hint, retry=Retry.SOON)
+                raise not_s3()
 
         s3_call(put, retrying)
     return kept
@@ -159,6 +158,12 @@ def s3_client(deadline: Deadline) -> Any:
         read_timeout=deadline.timeout(READ_TIMEOUT),
     )
     return boto3.session.Session().client("s3", config=config)
+
+
+def not_s3() -> SnapshotError:
+    """Describe a success that does not hold what S3 answers."""
+    hint = "Does something on the way to S3 answer in its place?"
+    return SnapshotError("the answer is not S3's", hint=hint, retry=Retry.SOON)
 
 
 def s3_call(request: Callable[[], Any], retrying: Retrying, absent: Iterable[int] = ()) -> Any:
@@ -187,7 +192,9 @@ def s3_call(request: Callable[[], Any], retrying: Retrying, absent: Iterable[int
             raise SnapshotError(
                 str(failure), hint="Is S3, of that region, reachable from here?", retry=Retry.SOON
             ) from failure
-        except (BotoCoreError, ValueError) as failure:  # ValueError: an endpoint that is none
+        # ValueError: an endpoint that is none. OSError: a program that is to give the credentials, and is
+        # not there.
+        except (BotoCoreError, ValueError, OSError) as failure:
             raise SnapshotError(
                 str(failure),
                 hint="Give this user, or this role, AWS credentials and a region: AWS_* variables or ~/.aws.",
