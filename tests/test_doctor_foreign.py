@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from conftest import FakeTime
-from doctor_forms import AWS, Form, Patient, examined, patient, scope, sql
+from doctor_forms import AWS, Form, Patient, examined, patient, rule, scope, sql
 from pytest_httpserver import HTTPServer
 from scripted_d1 import ACCOUNT, TOKEN, answer, as_response, script, settings
 from test_b2_native import DESCRIBED
@@ -215,3 +215,29 @@ def test_an_endpoint_may_be_written_in_any_way(
     (line,) = [line for line in run(checks) if line.check == "B2 endpoint"]
 
     assert (line.status, line.found[-30:]) == (Status.OK, ": the one of the key's account")
+
+
+# What mends it, followed to the letter
+
+
+@pytest.mark.parametrize(
+    ("damage", "check"),
+    [
+        pytest.param(
+            "UPDATE media_assets SET b2_file_id = trim(etag, '\"');", "identity of the rows", id="rows"
+        ),
+        pytest.param("ALTER TABLE media_assets DROP COLUMN size;", "table media_assets", id="another table"),
+    ],
+)
+def test_a_table_that_was_put_aside_as_told_leaves_nothing_to_mend(
+    it: Patient, damage: str, check: str
+) -> None:
+    """In a database whose migrations are recorded the statements shown make a table of which all is ok."""
+    lines, _ = examined(it, Form(by=sql(damage)))
+    (fix,) = [line.fix for line in lines if line.check == check]
+
+    it.sql(fix.partition("\n")[2])
+    it.stack.sync()
+    lines, _ = examined(it, Form(by=rule("ENABLED")))
+
+    assert {line.status for line in lines} == {Status.OK}

@@ -134,7 +134,9 @@ class TestLook:
                     [
                         "It is another table. Put it aside and create this one:",
                         "ALTER TABLE media_assets RENAME TO media_assets_aside;",
+                        "DROP INDEX IF EXISTS idx_media_assets_b2_key;",
                         *CREATE_TABLE.splitlines(),
+                        "CREATE INDEX idx_media_assets_b2_key ON media_assets (b2_key);",
                     ],
                 )
                 for lacking in (["size"], ["b2_key", "etag"], ["media_uid"])

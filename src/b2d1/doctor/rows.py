@@ -14,7 +14,7 @@ from b2d1.doctor.table import TABLE
 from b2d1.errors import D1Error, GuardRefusal
 from b2d1.media import ListMode, media_uid
 from b2d1.table.guards import HAS_ROWS, OR_ANOTHER_DATABASE
-from b2d1.table.media_assets import MediaAssets
+from b2d1.table.media_assets import PUT_ASIDE, MediaAssets
 
 # Rows whose identity is looked at. D1's free plan reads 5,000,000 a day.
 SAMPLE = 10_000
@@ -146,8 +146,8 @@ def _way_out(form: str) -> str:
     if mode := MODE_OF_FORM.get(form):
         return f"Set B2_LIST_MODE to {mode}, with which this table was filled, {OR_ANOTHER_DATABASE}"
     return (
-        "Another program filled this table: let it go on, or begin a new one for b2d1 (put the old one aside "
-        "with ALTER TABLE media_assets RENAME TO media_assets_aside; and run b2d1 migrate)."
+        "Another program filled this table: let it go on, or put it aside and create a new one for b2d1:\n"
+        f"{PUT_ASIDE}"
     )
 
 

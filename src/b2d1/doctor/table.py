@@ -9,8 +9,7 @@ from b2d1.doctor.finding import Check, Found, not_checked, ok, warn
 from b2d1.doctor.indexes import READ_INDEXES, Index, indexes_from, redundant
 from b2d1.errors import D1Error
 from b2d1.migrate import migrations
-from b2d1.table.guards import CREATE_KEY_INDEX
-from b2d1.table.media_assets import MediaAssets
+from b2d1.table.media_assets import CREATE_KEY_INDEX, MediaAssets
 
 TABLE = "table media_assets"
 

@@ -9,9 +9,8 @@ from typing import Any
 from b2d1.d1.api import not_d1
 from b2d1.errors import D1Error, GuardRefusal, harmless
 from b2d1.media import ListMode
-from b2d1.table.media_assets import MediaAssets
+from b2d1.table.media_assets import CREATE_KEY_INDEX, MediaAssets
 
-CREATE_KEY_INDEX = "CREATE INDEX idx_media_assets_b2_key ON media_assets (b2_key);"
 OR_ANOTHER_DATABASE = "or use another, empty database: set D1_DATABASE_NAME and run b2d1 migrate."
 COUNT_ROWS = "SELECT count(*) FROM media_assets"
 # Each takes D1 some microseconds; its free plan reads this many rows a day.

@@ -31,6 +31,13 @@ CREATE TABLE media_assets (
   etag TEXT,
   ingested_at TEXT NOT NULL DEFAULT (datetime('now'))
 );"""
+CREATE_KEY_INDEX = "CREATE INDEX idx_media_assets_b2_key ON media_assets (b2_key);"
+# A renamed table keeps its indexes, and their names. Migrations that are recorded make nothing anew.
+PUT_ASIDE = f"""\
+ALTER TABLE media_assets RENAME TO media_assets_aside;
+DROP INDEX IF EXISTS idx_media_assets_b2_key;
+{CREATE_TABLE}
+{CREATE_KEY_INDEX}"""
 CREATE_UNIQUE_INDEX = "CREATE UNIQUE INDEX media_assets_media_uid ON media_assets (media_uid);"
 FIND_DUPLICATES = "SELECT media_uid, count(*) FROM media_assets GROUP BY media_uid HAVING count(*) > 1;"
 
@@ -165,7 +172,4 @@ def _how_to_add(lacking: Sequence[str]) -> str:
     """Write the statements that give the table what it lacks, or a new table where it is another one."""
     if {"b2_file_id", "etag"}.issuperset(lacking):
         return "\n".join(f"ALTER TABLE media_assets ADD COLUMN {name} TEXT;" for name in lacking)
-    return (
-        f"It is another table. Put it aside and create this one:\n"
-        f"ALTER TABLE media_assets RENAME TO media_assets_aside;\n{CREATE_TABLE}"
-    )
+    return f"It is another table. Put it aside and create this one:\n{PUT_ASIDE}"
