@@ -14,6 +14,7 @@ from conftest import FakeTime
 from doctor_forms import AWS, Form, Patient, examined, patient, rule, scope, sql
 from pytest_httpserver import HTTPServer
 from scripted_d1 import ACCOUNT, TOKEN, answer, as_response, script, settings
+from tables import DOCUMENTED_TABLE
 from test_b2_native import DESCRIBED
 from test_doctor import CHECKS
 from test_doctor_checks import AT_BACKBLAZE, NOW
@@ -29,6 +30,8 @@ from b2d1.doctor.rows import RowChecks
 from b2d1.doctor.schedule import schedule_check
 from b2d1.doctor.table import TableChecks
 from b2d1.retry import Deadline
+from b2d1.migrate.migrations import shipped
+from b2d1.table.staging import CREATE_CHUNKS
 
 
 @pytest.fixture
@@ -241,3 +244,78 @@ def test_a_table_that_was_put_aside_as_told_leaves_nothing_to_mend(
     lines, _ = examined(it, Form(by=rule("ENABLED")))
 
     assert {line.status for line in lines} == {Status.OK}
+
+
+CHUNKS = "DROP TABLE media_ingest_chunks;"
+KEY_TWICE = "CREATE UNIQUE INDEX {} ON media_assets (b2_key);"
+
+
+@pytest.mark.parametrize(
+    ("damage", "check", "found"),
+    [
+        pytest.param(CHUNKS, "table media_assets", "there is no table media_ingest_chunks", id="chunks"),
+        pytest.param(
+            KEY_TWICE.format("by_key"),
+            "indexes",
+            "by_key lets no two rows have the same b2_key",
+            id="a key once",
+        ),
+        pytest.param(
+            "CREATE UNIQUE INDEX e ON media_assets (etag, size) WHERE size > 0;",
+            "indexes",
+            "e lets no two rows have the same etag, size",
+            id="some content once",
+        ),
+        pytest.param(
+            f"DROP TABLE media_assets; {DOCUMENTED_TABLE.replace('b2_key TEXT', 'b2_key TEXT UNIQUE')}"
+            "CREATE INDEX idx_media_assets_b2_key ON media_assets (b2_key);",
+            "indexes",
+            "sqlite_autoindex_media_assets_2 lets no two rows have the same b2_key",
+            id="a key once, by the table",
+        ),
+    ],
+)
+def test_what_a_run_would_fail_at_is_told_and_mended(
+    it: Patient, damage: str, check: str, found: str
+) -> None:
+    """What lets a small run pass and another one fail is a warning; its statements make all of it ok."""
+    it.sql(damage)
+    lines, _ = examined(it, Form())
+    (line,) = [line for line in lines if line.status in {Status.WARN, Status.FAIL} and line.check == check]
+
+    it.sql(line.fix.partition("\n")[2])
+    it.stack.sync()
+    lines, _ = examined(it, Form(by=rule("ENABLED")))
+
+    assert (line.status, found in line.found) == (Status.WARN, True)
+    assert {line.status for line in lines} == {Status.OK}
+
+
+@pytest.mark.parametrize(
+    ("columns", "fault"),
+    [
+        pytest.param("b2_key, b2_file_id", False, id="what makes the uid"),
+        pytest.param("media_uid, b2_key", False, id="with the uid"),
+        pytest.param("owner, b2_key", False, id="with what is not written"),
+        pytest.param("b2_key, size", True, id="with the size"),
+        pytest.param("b2_file_id", True, id="the file id"),
+    ],
+)
+def test_a_unique_index_that_no_row_can_violate_is_no_fault(
+    it: Patient, columns: str, *, fault: bool
+) -> None:
+    """Only an index that two objects' rows may clash in is warned of."""
+    it.sql(f"ALTER TABLE media_assets ADD owner TEXT; CREATE UNIQUE INDEX u ON media_assets ({columns});")
+
+    lines, _ = examined(it, Form())
+
+    assert any("lets no two rows" in line.found for line in lines) == fault
+
+
+def test_the_statement_that_makes_the_table_of_chunks_is_the_migrations() -> None:
+    """What a hint has somebody run is what `b2d1 migrate` runs."""
+    migration, statement = (
+        re.sub(r"\s+|IF NOT EXISTS", "", text) for text in (shipped()[-1].sql, CREATE_CHUNKS)
+    )
+
+    assert statement in migration

@@ -574,7 +574,9 @@ class TestWithoutStaging:
         with pytest.raises(D1Error, match="there is no table media_ingest_chunks") as failure:
             ten(stack, rows_per_publish=rows_per_publish)
         assert (failure.value.exit_code, stack.rows()) == (4, [])
-        assert failure.value.hint == "Create it with b2d1 migrate or wrangler d1 migrations apply."
+        hint, _, statement = failure.value.hint.partition("\n")
+        assert hint == "Create it with b2d1 migrate or wrangler d1 migrations apply, or run:"
+        execute(stack.d1, statement)
         assert gate.steps == ["resolve", "look", "ask"]
 
     def test_a_dry_run_is_refused_as_the_run_would_be(self, stack: Stack) -> None:

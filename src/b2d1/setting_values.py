@@ -61,13 +61,6 @@ def backblaze_region(endpoint: str) -> str | None:
     return named[1] if named else None
 
 
-def same_host(one: str, other: str) -> bool:
-    """Tell whether two addresses are of one service, however they are written."""
-    places = [urllib.parse.urlsplit(each) for each in (one, other)]
-    first, second = ((each.hostname, each.port or {"http": 80}.get(each.scheme, 443)) for each in places)
-    return first == second
-
-
 def url(text: str) -> str:
     """Accept https anywhere, plain http on this machine only; no user, query or fragment."""
     try:

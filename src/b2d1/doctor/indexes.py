@@ -23,6 +23,16 @@ class Index(NamedTuple):
     partial: bool
     key: tuple[tuple[str | None, int, str], ...]
 
+    def hinders(self, written: Iterable[str]) -> bool:
+        """Tell whether two rows may clash in it that differ in media_uid; `written` are a row's columns.
+
+        A column that is not written is NULL, of which there may be any number. Rows with the same file id and
+        the same key have one media_uid.
+        """
+        columns = {name for name, _, _ in self.key}
+        same = "media_uid" in columns or {"b2_file_id", "b2_key"} <= columns
+        return self.unique and columns <= set(written) and not same
+
     def serves_as(self, other: "Index") -> bool:
         """Tell whether whatever the other one does, this one does too."""
         if self.partial or other.partial or any(name is None for name, _, _ in other.key):

@@ -1,6 +1,7 @@
 """The application key, and what B2 says beside it: the endpoint and the time."""
 
 import datetime as dt
+import urllib.parse
 from collections.abc import Callable
 
 from b2d1.b2.native import Key, Native
@@ -8,7 +9,7 @@ from b2d1.doctor.configuration import SETTINGS, Sound
 from b2d1.doctor.finding import Check, Found, fail, not_checked, ok, telling_where, warn
 from b2d1.errors import B2Error, harmless
 from b2d1.retry import Retrying
-from b2d1.setting_values import backblaze_region, same_host
+from b2d1.setting_values import backblaze_region
 from b2d1.settings import DEFAULT_NATIVE_URL
 
 KEY = "B2 key"
@@ -129,7 +130,7 @@ class KeyChecks:
         if settings is None:
             told = f"; the key's account is at {own}" if own else ""
             return not_checked(f"it needs what failed above: {SETTINGS}{told}")
-        if own and not same_host(own, settings.endpoint):
+        if own and not _same_host(own, settings.endpoint):
             return fail(
                 B2_EXIT,
                 f"it is {settings.endpoint}, and the key's account is at {own}",
@@ -161,6 +162,13 @@ class KeyChecks:
         if off > MUCH_SKEW:
             return warn(found, fix)
         return ok("it agrees with B2's" if off < NO_SKEW else f"it is {off.seconds} s {where} B2's")
+
+
+def _same_host(one: str, other: str) -> bool:
+    # In capitals or not, with the usual port or without.
+    places = [urllib.parse.urlsplit(each) for each in (one, other)]
+    first, second = ((each.hostname, each.port or {"http": 80}.get(each.scheme, 443)) for each in places)
+    return first == second
 
 
 def _unknown() -> Found:

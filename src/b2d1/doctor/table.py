@@ -9,7 +9,8 @@ from b2d1.doctor.finding import Check, Found, not_checked, ok, warn
 from b2d1.doctor.indexes import READ_INDEXES, Index, indexes_from, redundant
 from b2d1.errors import D1Error
 from b2d1.migrate import migrations
-from b2d1.table.media_assets import CREATE_KEY_INDEX, MediaAssets
+from b2d1.table.media_assets import COLUMNS, CREATE_KEY_INDEX, PUT_ASIDE, MediaAssets
+from b2d1.table.staging import CREATE_CHUNKS
 
 TABLE = "table media_assets"
 
@@ -31,20 +32,27 @@ class TableChecks:
     def _look(self) -> Found:
         if (database := self._d1.database) is None:
             return not_checked(f"it needs {DATABASE}")
+        table = MediaAssets(database)
         try:
-            MediaAssets(database).look()
+            table.look()
         except D1Error as error:
             if error.hint.startswith("ALTER"):
                 error.hint = f"Run this on the database:\n{error.hint}"
             raise
+        if not table.has_staging:
+            return warn(
+                "it is as needed, and there is no table media_ingest_chunks, which a large load goes through",
+                f"Run b2d1 migrate; if that finds nothing to do:\n{CREATE_CHUNKS}",
+            )
         return ok("its columns are there, and media_uid has a unique index of its own")
 
     def _indexes(self) -> Found | list[Found]:
         if (database := self._d1.database) is None:
             return not_checked(f"it needs {DATABASE}")
         found = read_indexes(database)
-        warnings = []
-        if twice := redundant(found):
+        hindering = [index for index in found if index.hinders(COLUMNS)]
+        warnings = [_hindered(index) for index in hindering]
+        if twice := redundant(index for index in found if index not in hindering):
             each = ", ".join(f"{index.name} (as {other.name})" for index, other in twice.items())
             rows = f"a new row writes {1 + len(found)} rows, and {1 + len(found) - len(twice)} without"
             drops = "\n".join(f"DROP INDEX {_identifier(index.name)};" for index in twice)
@@ -72,8 +80,16 @@ class TableChecks:
                 f"not applied: {', '.join(migration.name for migration in due)}",
                 "Run b2d1 migrate (with --dry-run first, to see the SQL).",
             )
-        migrations.refuse_gone(database, shipped)
-        return ok(f"all {len(shipped)} are applied, and their tables there")
+        return ok(f"all {len(shipped)} are applied")
+
+
+def _hindered(index: Index) -> Found:
+    columns = ", ".join(name or "an expression" for name, _, _ in index.key)
+    if index.by_statement:
+        fix = f"Drop it:\nDROP INDEX {_identifier(index.name)};"
+    else:
+        fix = f"It is a part of the table: put that aside, and run b2d1 sync on a new one.\n{PUT_ASIDE}"
+    return warn(f"{index.name} lets no two rows have the same {columns}: a run may fail at the second", fix)
 
 
 def read_indexes(database: Database) -> list[Index]:

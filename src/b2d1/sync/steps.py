@@ -26,7 +26,7 @@ from b2d1.sync.shrinkage import shrunk_by
 from b2d1.sync.written import Written
 from b2d1.table.guards import Guards
 from b2d1.table.media_assets import MediaAssets
-from b2d1.table.staging import Staging
+from b2d1.table.staging import CREATE_CHUNKS, Staging
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ def make_plan(
     if plan.due_chunks > 1 and not table.has_staging:
         raise D1Error(
             f"there is no table media_ingest_chunks, and {plan.due:,} rows go through it",
-            hint="Create it with b2d1 migrate or wrangler d1 migrations apply.",
+            hint=f"Create it with b2d1 migrate or wrangler d1 migrations apply, or run:\n{CREATE_CHUNKS}",
         )
     if plan.new:
         guards.refuse_slow_guards(plan.new)

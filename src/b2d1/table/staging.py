@@ -13,6 +13,10 @@ from b2d1.media import ListMode
 from b2d1.table.guards import SAME_CONTENT
 from b2d1.table.media_assets import INSERT_COLUMNS, doubt_told
 
+CREATE_CHUNKS = """\
+CREATE TABLE media_ingest_chunks (run_id TEXT NOT NULL, seq INTEGER NOT NULL, payload TEXT NOT NULL,
+staged_at TEXT NOT NULL DEFAULT (datetime('now')), PRIMARY KEY (run_id, seq)) WITHOUT ROWID;"""
+
 # A clearing or a sweep that fails is made up for by a later one.
 CLEAN_UP_SECONDS = 10.0
 
