@@ -78,6 +78,11 @@ def test_an_event_is_read(event: Any, asked: Asked) -> None:
             'the event has what is not known here: "account", "detail", "detail-type", "id", "region"',
             id="another service's event",
         ),
+        pytest.param(
+            SCHEDULED | {"dry_run": True},
+            'the event has what is not known here: "account", "detail", "detail-type", "id", "region"',
+            id="a scheduled event made a dry run",
+        ),
         pytest.param({"dry_run": 1}, "dry_run in the event is a number, not true or false", id="dry_run 1"),
         pytest.param(
             {"dry_run": "false"}, "dry_run in the event is a text, not true or false", id="dry_run as a text"

@@ -27,7 +27,9 @@ def read_event(event: Any) -> Asked:
     if not isinstance(event, Mapping):
         raise UsageError(f"the event is not a JSON object but {_kind(event)}", hint=HINT)
     # https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-scheduled.html
-    if event.get("source") == "aws.events" and event.get("detail-type") == "Scheduled Event":
+    scheduled = event.get("source") == "aws.events" and event.get("detail-type") == "Scheduled Event"
+    # One that was given a field of ours is no schedule: a dry run must not become a real one.
+    if scheduled and set(event).isdisjoint(Asked._fields):
         return Asked()
     if unknown := sorted(set(event) - set(Asked._fields)):
         names = ", ".join(json.dumps(name)[:60] for name in unknown[:5])
