@@ -4,6 +4,7 @@ import gc
 import gzip
 import io
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -249,6 +250,21 @@ def test_an_inventory_cut_short_anywhere_is_refused(document: bytes, packed: boo
 
     for end in range(0, len(whole), 1 if packed else 7):
         assert refusal(whole[:end])
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        pytest.param("a{}", "line 1: the name number 101 stands where the end of", id="many names"),
+        pytest.param("b" * 1000 + "{}", "line 1: 'bbb", id="a long name"),
+    ],
+)
+def test_what_stands_beside_the_objects_is_bounded(name: str, fault: str) -> None:
+    """A header whose names never end, or are as long as a book, is given up and not held in memory."""
+    document = "{" + "".join(f'"{name.format(number)}":0,' for number in range(200)) + '"objects":[]}'
+
+    with pytest.raises(InventoryError, match=re.escape(f"reading inventory x: {fault}")):
+        list(InventoryFile(io.BytesIO(document.encode()), "x"))
 
 
 def test_an_object_may_be_as_large_as_the_table_takes() -> None:

@@ -21,6 +21,8 @@ REQUIRED = {"key": str, "size": int, "file_id": str}
 HINT = "An inventory is what `b2d1 inventory` prints."
 KINDS = REQUIRED | {"etag": str, "last_modified": str}
 HEADER = {"bucket", "prefix", "list_mode"}
+# They are kept, so that none stands twice. Three of ours stand beside the objects.
+MOST_NAMES, MOST_OF_A_NAME = 100, 1000
 
 
 class InventoryFile:
@@ -50,9 +52,11 @@ class InventoryFile:
         mark = read.take("{")
         while mark != "}" and not (mark == "{" and read.peek() == "}"):
             name = read.value()
-            if not isinstance(name, str) or name in names:
+            if not isinstance(name, str) or name in names or len(name) > MOST_OF_A_NAME:
                 raise read.fault(f"{name!r:.80} stands", "a new name")
             names.add(name)
+            if len(names) > MOST_NAMES:
+                raise read.fault(f"the name number {len(names)} stands", "the end of an inventory")
             read.take(":")
             if name == "objects":
                 yield from self._objects(read)
