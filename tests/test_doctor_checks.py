@@ -284,7 +284,7 @@ ASTRAL = [Row("a\U0001f600"), Row("a\ue000")]
             [Row("a"), Row("b", etag=None)],
             "objects",
             Status.FAIL,
-            "listing bucket photos: 1 object has no identity: left out; the others were not",
+            "listing bucket photos: 1 object has no identity: left out; the others were not: 'b'",
             id="no ETag",
         ),
     ],

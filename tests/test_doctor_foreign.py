@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ from test_doctor_checks import AT_BACKBLAZE, NOW
 
 from b2d1.d1.database import Database
 from b2d1.doctor.bucket import BucketChecks
-from b2d1.doctor.configuration import sound_parts
+from b2d1.doctor.configuration import Sound, sound_parts
 from b2d1.doctor.d1 import D1Checks
 from b2d1.doctor.examination import examine, exit_code, impatient
 from b2d1.doctor.finding import Check, Found, Status, ok, run
 from b2d1.doctor.key import KeyChecks
 from b2d1.doctor.rows import RowChecks
 from b2d1.doctor.schedule import schedule_check
+from b2d1.doctor.snapshot import snapshot_check
 from b2d1.doctor.table import TableChecks
 from b2d1.retry import Deadline
 from b2d1.migrate.migrations import shipped
@@ -319,3 +321,36 @@ def test_the_statement_that_makes_the_table_of_chunks_is_the_migrations() -> Non
     )
 
     assert statement in migration
+
+
+def test_a_snapshot_that_may_not_be_read_is_a_failure() -> None:
+    """A run reads the snapshot that is there: where it is somebody else's alone, that is told before."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, kept = Path(name), Path(name) / "kept.json"
+        folder.chmod(0o777)
+        kept.write_bytes(b"old")
+        kept.chmod(0)
+        sound = Sound(None, None, None, snapshot_is_sound=True, snapshot_uri=str(kept))
+        as_nobody = os.geteuid() == 0  # to root no file is forbidden
+        try:
+            if as_nobody:
+                os.seteuid(65534)
+            (line,) = run([snapshot_check(sound, impatient())])
+        finally:
+            if as_nobody:
+                os.seteuid(0)
+
+    assert (line.status, line.exit_code) == (Status.FAIL, 1)
+    assert line.found == f"{kept}: Permission denied"
+    assert line.fix == "Name in SNAPSHOT_URI a file that this user may write."
+
+
+def test_a_table_without_rowids_has_no_newest_row(it: Patient) -> None:
+    """What cannot be told of such a table is not checked for that reason, and not for want of a column."""
+    columns = "media_uid TEXT PRIMARY KEY, b2_key, b2_file_id, size, etag, ingested_at"
+    it.sql(f"DROP TABLE media_assets; CREATE TABLE media_assets ({columns}) WITHOUT ROWID;")
+
+    lines, _ = examined(it, Form())
+
+    (newest,) = [line for line in lines if line.check == "newest row"]
+    assert newest[1:3] == (Status.NOT_CHECKED, "the table has no rowid, which tells the newest row")

@@ -3,7 +3,7 @@
 from b2d1.b2.bucket import Bucket, Page
 from b2d1.b2.page_xml import UNSOUND_HINT
 from b2d1.doctor.configuration import SETTINGS
-from b2d1.doctor.finding import Check, Found, counted, fail, failed, not_checked, ok, warn
+from b2d1.doctor.finding import Check, Found, counted, fail, not_checked, ok, warn
 from b2d1.errors import B2Error, GuardRefusal
 from b2d1.media import ListMode, MediaObject
 from b2d1.report import left_out
@@ -11,6 +11,8 @@ from b2d1.retry import Retrying
 from b2d1.settings import B2Settings
 
 BUCKET = "B2 bucket"
+# Of objects without an identity so many are named.
+NAMED = 3
 USUAL_ID = {"objects": "quoted ETag", "versions": "VersionId of B2's form, 4_z…"}
 
 
@@ -50,7 +52,9 @@ class BucketChecks:
         if settings is None or page is None:
             return not_checked(f"it needs {BUCKET}")
         if error := left_out(len(page.unidentified), settings.bucket):
-            return failed(error)
+            named = ", ".join(map(repr, page.unidentified[:NAMED]))
+            found = f"{error}: {named}{', …' if len(page.unidentified) > NAMED else ''}"
+            return fail(error.exit_code, found, "Upload them anew, so that B2 gives them one.")
         keys = [media.key for media in page.objects]
         if not all(key.startswith(settings.prefix) for key in keys):
             return fail(B2Error.exit_code, "keys do not begin with B2_PREFIX", UNSOUND_HINT)

@@ -45,6 +45,8 @@ def _look_at_path(path: Path) -> Found:
     with tempfile.TemporaryFile(dir=folder):
         pass
     if path.exists():
+        with path.open("rb"):  # a run reads what is there, to see whether it changed
+            pass
         return ok(f"{path}: it is there, and its folder can be written to")
     made = "" if folder == path.parent else f", in {folder}, with the folders between"
     return ok(f"{path}: it can be made{made}")
