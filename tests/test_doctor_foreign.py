@@ -354,3 +354,19 @@ def test_a_table_without_rowids_has_no_newest_row(it: Patient) -> None:
 
     (newest,) = [line for line in lines if line.check == "newest row"]
     assert newest[1:3] == (Status.NOT_CHECKED, "the table has no rowid, which tells the newest row")
+
+
+@pytest.mark.parametrize(("options", "setting"), [(["-v"], ""), ([], "1")], ids=["option", "setting"])
+def test_each_request_is_logged_where_that_is_wanted(
+    b2d1: Callable[..., Result], it: Patient, options: list[str], setting: str
+) -> None:
+    """What -v and VERBOSE promise holds for all that is asked: B2's own API, a page, and D1."""
+    it.stack.b2.requests.clear()
+    it.stack.d1.requests.clear()
+
+    result = b2d1("doctor", *options, env=it.stack.env | {"VERBOSE": setting})
+
+    told = re.sub(r"\n(?!DEBUG: )", " ", result.stderr.strip()).split("\n")
+    assert len(told) == len(it.stack.b2.requests) + len(it.stack.d1.requests)
+    assert told[0].startswith("DEBUG: asking B2 about the key: HTTP 200, ")
+    assert told[1] == "DEBUG: listing bucket b2d1-sandbox: page of 3 objects"

@@ -6,6 +6,7 @@ https://www.backblaze.com/apidocs/b2-authorize-account
 
 import datetime as dt
 import email.utils
+import logging
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from b2d1.retry import TRY_AGAIN_STATUS, Retrying, retry_after_seconds
 from b2d1.setting_values import host_url
 from b2d1.settings import B2Settings
 from b2d1.strict_json import read_whole
+
+logger = logging.getLogger(__name__)
 
 # The version that knows keys for several buckets.
 PATH = "/b2api/v4/b2_authorize_account"
@@ -75,6 +78,7 @@ class Native:
             said = f"no answer from {settings.native_url} ({type(failure).__name__})"
             advice = advice_on_silence(settings.native_url or "", "B2_NATIVE_URL", failure, NATIVE_HINT)
             raise _error(said, *advice) from failure
+        logger.debug("asking B2 about the key: HTTP %d, %d bytes", status, len(content))
         self.date = _date(headers.get("Date"))
         answer = _json(content)
         if status == HTTPStatus.OK:

@@ -24,7 +24,7 @@ from b2d1.cli.runner import (
     verbose_option,
     verify_prefix_option,
 )
-from b2d1.cli.terminal import RunProgress, Stdout, findings, one_line, summary
+from b2d1.cli.terminal import RunProgress, Stdout, findings, log_to_stderr, one_line, summary
 from b2d1.d1.database import Database
 from b2d1.doctor.examination import DEFAULT_STACK, examine, exit_code
 from b2d1.errors import B2D1Error, InventoryError
@@ -34,6 +34,7 @@ from b2d1.migrate import migrations
 from b2d1.report import left_out
 from b2d1.retry import Retrying
 from b2d1.run_folder import run_folder
+from b2d1.setting_values import flag
 from b2d1.settings import D1Settings, Settings
 from b2d1.source import Source
 from b2d1.sync.steps import Job, sync
@@ -181,6 +182,9 @@ def doctor(ctx: click.Context, *, stack: str, as_json: bool) -> None:
 
     Each check is one line: ok, warn, fail or not checked. The exit code is the first failure's.
     """
+    with contextlib.suppress(ValueError):  # what is wrong with it, the settings' line says
+        if flag(os.environ.get("VERBOSE", "")):
+            log_to_stderr(verbose=True)
     lines = examine(os.environ, stack)
     found = list(lines) if as_json else show(lines, stdout)
     if as_json:

@@ -1,5 +1,7 @@
 """The bucket: one page of it listed, and looked at for what a listing takes for granted."""
 
+import logging
+
 from b2d1.b2.bucket import Bucket, Page
 from b2d1.b2.page_xml import UNSOUND_HINT
 from b2d1.doctor.configuration import SETTINGS
@@ -9,6 +11,8 @@ from b2d1.media import ListMode, MediaObject
 from b2d1.report import left_out
 from b2d1.retry import Retrying
 from b2d1.settings import B2Settings
+
+logger = logging.getLogger(__name__)
 
 BUCKET = "B2 bucket"
 # Of objects without an identity so many are named.
@@ -33,6 +37,7 @@ class BucketChecks:
         if (settings := self._settings) is None:
             return not_checked(f"it needs {SETTINGS}")
         self.page = page = Bucket(settings, self._retrying).page({})
+        logger.debug("listing bucket %s: page of %d objects", settings.bucket, len(page.objects))
         place = settings.bucket + (f", keys that begin with {settings.prefix!r}" if settings.prefix else "")
         count = len(page.objects) + len(page.unidentified)
         if not count and page.next is None:
