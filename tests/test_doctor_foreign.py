@@ -222,6 +222,19 @@ def test_an_endpoint_may_be_written_in_any_way(
     assert (line.status, line.found[-30:]) == (Status.OK, ": the one of the key's account")
 
 
+def test_a_bucket_whose_objects_were_all_replaced_is_no_other_bucket(it: Patient) -> None:
+    """Where the first page has new content under known keys, a run is due, and there is nothing to adopt."""
+    for key in ("photos/a.jpg", "photos/b.jpg", "scans/c.png"):
+        it.stack.b2.put(key, b"another")
+
+    lines, _ = examined(it, Form())
+
+    (line,) = [line for line in lines if line.check == "bucket and table"]
+    lacks = "the table lacks 3 of the 3 objects of the bucket's first page"
+    assert (line.status, line.found) == (Status.WARN, f"{lacks}, 3 of them for over 26 h")
+    assert line.fix.startswith("Run b2d1 sync and read what it says")
+
+
 # What mends it, followed to the letter
 
 

@@ -26,12 +26,16 @@ NOT_FOR_D1 = (
 
 
 class D1Checks:
-    """Cloudflare's side; after it `database` is resolved, or None. Sends nothing but GET."""
+    """Cloudflare's side; after it `database` is resolved, or None. Sends nothing but GET.
+
+    `has_key_index` is what TableChecks finds: whether a key is found without walking the table.
+    """
 
     def __init__(
         self, settings: D1Settings | None, retrying: Retrying, now: Callable[[], dt.datetime]
     ) -> None:
         self.database: Database | None = None
+        self.has_key_index = False
         self._settings = settings
         self._retrying = retrying
         self._now = now

@@ -4,16 +4,19 @@ Sends nothing but SELECT, and reads some ten thousand rows at the most, however 
 """
 
 import datetime as dt
+import json
 from collections.abc import Callable
 
+from b2d1.b2.bucket import Page
 from b2d1.d1.api import not_d1
+from b2d1.d1.database import Database
 from b2d1.doctor.bucket import BUCKET, BucketChecks
 from b2d1.doctor.d1 import D1Checks
 from b2d1.doctor.finding import Check, Found, counted, fail, not_checked, ok, warn
 from b2d1.doctor.table import TABLE
 from b2d1.errors import D1Error, GuardRefusal
 from b2d1.media import ListMode, media_uid
-from b2d1.table.guards import HAS_ROWS, OR_ANOTHER_DATABASE
+from b2d1.table.guards import HAS_ROWS, OR_ANOTHER_DATABASE, SHARES_A_KEY
 from b2d1.table.media_assets import PUT_ASIDE, MediaAssets
 
 # Rows whose identity is looked at. D1's free plan reads 5,000,000 a day.
@@ -63,6 +66,7 @@ class RowChecks:
         self._bucket = bucket
         self._mode = mode
         self._now = now
+        self._fits = False  # the identity of some rows is that of the list mode
 
     def checks(self) -> list[Check]:
         """List the checks, in their order."""
@@ -88,6 +92,7 @@ class RowChecks:
         if self._mode is None:
             return not_checked(f"{found}; whether they fit B2_LIST_MODE needs sound settings of B2")
         fitting = FORM_OF_MODE[self._mode]
+        self._fits = fitting in counts
         if set(counts) == {fitting}:
             return ok(f"{found}, as B2_LIST_MODE={self._mode} has it")
         if fitting not in counts:
@@ -128,12 +133,19 @@ class RowChecks:
         if not database.figure(HAS_ROWS, doing="looking for a row"):
             return ok(f"the table is empty, and would get {count}")
         late = [uid for uid in missing if self._is_late(uids[uid].last_modified)]
-        if len(missing) == len(uids):
+        if len(missing) == len(uids) and not self._shares_a_key(database, page):
             return warn(f"the table has rows, and none of {count}", OTHER_BUCKET)
         found = f"the table lacks {len(missing):,} of {count}"
         if late:
             return warn(f"{found}, {len(late):,} of them for over {_spell(SEEN_AFTER)}", NOT_RUN)
         return ok(f"{found}, none of them for over {_spell(SEEN_AFTER)}")
+
+    def _shares_a_key(self, database: Database, page: Page) -> bool:
+        """Ask as the bucket guard does, where no key makes D1 walk the table."""
+        if not (self._fits and self._d1.has_key_index):
+            return False
+        chunk = json.dumps([["", media.key] for media in page.objects])
+        return bool(database.figure(SHARES_A_KEY, chunk, doing="comparing the first page's keys"))
 
     def _is_late(self, last_modified: str) -> bool:
         try:

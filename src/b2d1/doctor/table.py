@@ -39,6 +39,7 @@ class TableChecks:
             if error.hint.startswith("ALTER"):
                 error.hint = f"Run this on the database:\n{error.hint}"
             raise
+        self._d1.has_key_index = table.has_key_index
         if not table.has_staging:
             return warn(
                 "it is as needed, and there is no table media_ingest_chunks, which a large load goes through",
