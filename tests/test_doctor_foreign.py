@@ -307,6 +307,52 @@ def test_what_a_run_would_fail_at_is_told_and_mended(
 
 
 @pytest.mark.parametrize(
+    ("column", "declared", "found"),
+    [
+        pytest.param("owner", "TEXT NOT NULL", "must have a value, and b2d1 knows none", id="demanded"),
+        pytest.param("owner", "TEXT", None, id="not demanded"),
+        pytest.param("id", "INTEGER PRIMARY KEY NOT NULL", None, id="a rowid"),
+        pytest.param(
+            "id", "TEXT PRIMARY KEY NOT NULL", "must have a value, and b2d1 knows none", id="a key of its own"
+        ),
+        pytest.param("owner", "TEXT NOT NULL DEFAULT 'me'", None, id="demanded, with a default"),
+        pytest.param(
+            "b2_key", "STRING", "of type STRING does not keep a value as it is", id="keys as numbers"
+        ),
+        pytest.param("etag", "INT", "of type INT does not keep a value as it is", id="etags as numbers"),
+        pytest.param("b2_key", "varchar(1024)", None, id="keys as characters"),
+        pytest.param("b2_key", "", None, id="keys as they come"),
+        pytest.param("size", "VARCHAR", "of type VARCHAR does not keep a value as it is", id="sizes as text"),
+        pytest.param("size", "DOUBLE", "of type DOUBLE does not keep a value as it is", id="sizes as floats"),
+        pytest.param("size", "BIGINT", None, id="sizes as integers"),
+        pytest.param("size", "NUMERIC", None, id="sizes as numbers"),
+    ],
+)
+def test_a_column_that_no_run_can_fill_is_a_failure(
+    it: Patient, column: str, declared: str, found: str | None
+) -> None:
+    """A value that is demanded, or changed as it is written, is told before a run meets it."""
+    ours = ["id INTEGER PRIMARY KEY", "media_uid TEXT NOT NULL UNIQUE", "b2_key TEXT", "b2_file_id TEXT"]
+    ours += ["size INTEGER", "etag TEXT"]
+    columns = [each for each in ours if not each.startswith(column)] + [f"{column} {declared}"]
+    it.sql(f"DROP TABLE media_assets; CREATE TABLE media_assets ({', '.join(columns)});")
+    it.stack.b2.put("0123", b"its key is no number")
+
+    lines, _ = examined(it, Form())
+
+    (line,) = [line for line in lines if line.check == "table media_assets"]
+    if found is None:
+        assert line.status is Status.OK
+        assert it.stack.sync().inserted == 4
+        assert ("0123", 20) in it.stack.rows("b2_key, size")
+        return
+    assert (line.status, line.exit_code, line.found) == (Status.FAIL, 4, f"column {column} {found}")
+    it.sql(line.fix.partition("\n")[2])
+    it.stack.sync()
+    assert {line.status for line in examined(it, Form(by=rule("ENABLED")))[0]} == {Status.OK}
+
+
+@pytest.mark.parametrize(
     ("columns", "fault"),
     [
         pytest.param("b2_key, b2_file_id", False, id="what makes the uid"),
