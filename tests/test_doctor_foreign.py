@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,13 +15,14 @@ from click.testing import Result
 from conftest import FakeTime
 from doctor_forms import AWS, Form, Patient, examined, patient, rule, scope, sql
 from pytest_httpserver import HTTPServer
-from scripted_d1 import ACCOUNT, TOKEN, answer, as_response, script, settings
+from scripted_d1 import ACCOUNT, TOKEN, answer, as_response, raw_server, read_request, script, settings
 from tables import DOCUMENTED_TABLE
 from test_b2_native import DESCRIBED
 from test_doctor import CHECKS
 from test_doctor_checks import AT_BACKBLAZE, NOW
 
 from b2d1.d1.database import Database
+from b2d1.doctor import examination
 from b2d1.doctor.bucket import BucketChecks
 from b2d1.doctor.configuration import Sound, sound_parts
 from b2d1.doctor.d1 import D1Checks
@@ -52,15 +54,43 @@ def nobody_in_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, str(tmp_path / "none"))
 
 
+def settings_of(url: str) -> dict[str, str]:
+    """Return settings by which everything is asked of one server."""
+    env = {"B2_KEY_ID": "id", "B2_APP_KEY": "key", "B2_BUCKET": "photos", "B2_REGION": "here"}
+    env |= {"B2_ENDPOINT": url, "B2_NATIVE_URL": url, "CLOUDFLARE_API_BASE_URL": url}
+    return env | {"CLOUDFLARE_API_TOKEN": TOKEN, "CLOUDFLARE_ACCOUNT_ID": ACCOUNT}
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["nothing", "a head"])
+def test_nobody_is_waited_for_who_does_not_answer(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    """Each answer has some seconds in the doctor, whatever a run would give it, and then it is a failure."""
+    assert impatient().deadline.timeout(120.0) == examination.LONGEST_ANSWER == 10.0
+    monkeypatch.setattr(examination, "LONGEST_ANSWER", 0.05)
+    for name, value in (AWS | {"AWS_ENDPOINT_URL_EVENTBRIDGE": "http://127.0.0.1:1"}).items():
+        monkeypatch.setenv(name, value)
+
+    def say_no_more(peer: socket.socket) -> None:
+        read_request(peer)
+        peer.sendall(head)
+        peer.recv(1)  # until the client hangs up
+
+    with raw_server(say_no_more) as (port, _):
+        url = f"http://127.0.0.1:{port}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        env = settings_of(url) | {"SNAPSHOT_URI": "s3://kept/a.json"}
+        lines = list(examine(env, "no stack", impatient(sleep=lambda _: None)))
+
+    failed = [line.check for line in lines if line.status is Status.FAIL]
+    assert failed == ["B2 key", "B2 bucket", "Cloudflare token", "snapshot"]
+
+
 def test_nobody_is_waited_for_who_asks_for_a_long_pause(
     httpserver: HTTPServer, fake_time: FakeTime, tmp_path: Path
 ) -> None:
     """A service that answers 503 and asks for minutes of patience is told at once, and not waited for."""
     httpserver.expect_request(re.compile(".*")).respond_with_data("", 503, {"Retry-After": "600"})
     url = httpserver.url_for("").rstrip("/")
-    env = {"B2_KEY_ID": "id", "B2_APP_KEY": "key", "B2_BUCKET": "photos", "B2_REGION": "here"}
-    env |= {"B2_ENDPOINT": url, "B2_NATIVE_URL": url, "SNAPSHOT_URI": str(tmp_path / "kept.json")}
-    env |= {"CLOUDFLARE_API_TOKEN": TOKEN, "CLOUDFLARE_ACCOUNT_ID": ACCOUNT, "CLOUDFLARE_API_BASE_URL": url}
+    env = settings_of(url) | {"SNAPSHOT_URI": str(tmp_path / "kept.json")}
     retrying = impatient(deadline=Deadline(clock=fake_time.clock), sleep=fake_time.sleep)
 
     lines = list(examine(env, "no stack", retrying))

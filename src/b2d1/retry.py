@@ -33,10 +33,14 @@ TRY_AGAIN_STATUS = {408, 429, 500, 502, 503, 504}
 
 @dataclasses.dataclass(frozen=True)
 class Deadline:
-    """The moment, on `clock`, by which everything must have ended; infinity when nothing hurries."""
+    """The moment, on `clock`, by which everything must have ended; infinity when nothing hurries.
+
+    No single wait is longer than `each` (seconds).
+    """
 
     at: float = math.inf
     clock: Callable[[], float] = time.monotonic
+    each: float = math.inf
 
     @classmethod
     def after(cls, seconds: float, clock: Callable[[], float] = time.monotonic) -> "Deadline":
@@ -49,7 +53,7 @@ class Deadline:
 
     def timeout(self, longest: float) -> float:
         """Bound a single wait (seconds) by what is left."""
-        return max(0.001, min(longest, self.remaining()))
+        return max(0.001, min(longest, self.each, self.remaining()))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,11 +16,12 @@ from b2d1.doctor.rows import RowChecks
 from b2d1.doctor.schedule import schedule_check
 from b2d1.doctor.snapshot import snapshot_check
 from b2d1.doctor.table import TableChecks
-from b2d1.retry import Retrying
+from b2d1.retry import Deadline, Retrying
 
 # Whoever waits for the answer sits before it: a service that does not answer soon is what is to be told.
 ATTEMPTS = 2
 LONGEST_WAIT = 5.0
+LONGEST_ANSWER = 10.0
 DEFAULT_STACK = "b2d1"
 
 
@@ -29,8 +30,9 @@ def _utc() -> dt.datetime:
 
 
 def impatient(**means: Any) -> Retrying:
-    """Try twice, and not where a service asks for a long pause in between; `means` are Retrying's own."""
-    return Retrying(attempts=ATTEMPTS, longest_wait=LONGEST_WAIT, **means)
+    """Try twice, wait for no answer for long, nor in between; `means` are Retrying's own."""
+    deadline = means.pop("deadline", Deadline(each=LONGEST_ANSWER))
+    return Retrying(deadline, ATTEMPTS, longest_wait=LONGEST_WAIT, **means)
 
 
 def examine(
