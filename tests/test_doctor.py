@@ -180,8 +180,7 @@ def test_an_upload_that_stays_begun_is_told(it: Patient, httpserver: HTTPServer)
 
 NO_LGFC = "no database is named lgfc; asked at {}, which CLOUDFLARE_API_BASE_URL names"
 LGFC_FIX = (
-    "If you mean Cloudflare itself, unset CLOUDFLARE_API_BASE_URL. Compare D1_DATABASE_NAME. There are: "
-    "lgfc_lite, lgfc_lite_staging. Or make it: wrangler d1 create lgfc"
+    "Compare D1_DATABASE_NAME. There are: lgfc_lite, lgfc_lite_staging. Or make it: wrangler d1 create lgfc"
 )
 
 

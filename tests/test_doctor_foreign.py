@@ -33,8 +33,8 @@ from b2d1.doctor.rows import RowChecks
 from b2d1.doctor.schedule import schedule_check
 from b2d1.doctor.snapshot import snapshot_check
 from b2d1.doctor.table import TableChecks
-from b2d1.retry import Deadline
 from b2d1.migrate.migrations import shipped
+from b2d1.retry import Deadline
 from b2d1.table.staging import CREATE_CHUNKS
 
 
