@@ -24,6 +24,9 @@ def main() -> int:
     parser.add_argument("--env-vars", type=Path, metavar="FILE", help="settings, as for sam local invoke")
     parser.add_argument("--package", type=Path, default=ROOT / "build" / "function", metavar="FOLDER")
     options = parser.parse_args()
+    if not options.event.is_file():
+        there = ", ".join(f"events/{path.name}" for path in sorted((ROOT / "events").glob("*.json")))
+        parser.error(f"there is no event {options.event}; there are {there}")
     event = json.loads(options.event.read_text("utf-8"))
     settings = {name: value for name, value in os.environ.items() if name in NAMES}
     if options.env_vars:

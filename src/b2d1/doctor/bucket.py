@@ -45,8 +45,8 @@ class BucketChecks:
             return fail(
                 GuardRefusal.exit_code,
                 f"{place}: there is no object",
-                "Compare B2_BUCKET and B2_PREFIX; a prefix is taken literally and begins without a slash. "
-                "If it is to be empty: b2d1 sync --adopt.",
+                "Compare B2_BUCKET and B2_PREFIX; a prefix is taken literally, and keys seldom begin with a "
+                "slash. If it is to be empty: b2d1 sync --adopt.",
             )
         return ok(
             f"{place}: {counted(count, 'object')} on the first page{', and more follow' if page.next else ''}"
