@@ -1,5 +1,6 @@
 """What a listing costs: small buckets nothing extra, large ones few requests more than listed straight."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -134,7 +135,34 @@ def test_keys_that_are_gone_do_not_keep_a_bucket_undivided(make: Buckets) -> Non
 YEARS = [f"{year}/{month:02}/" for year in (2022, 2023) for month in range(1, 13)]
 TREE = [f"{folder}IMG_{number:04}.jpg" for folder in YEARS for number in range(12)]
 FLAT = [f"IMG_{number:03}.jpg" for number in range(1, 400)]
+MANY = [f"{folder:02}/{number}" for folder in range(40) for number in range(5)]
 HUGE = ["about.txt", *(f"export/{number * 2654435761 % 2**32:08x}" for number in range(400)), "z/last"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "most"),
+    [
+        pytest.param(403, "AccessDenied", 1 + LOOKS, id="refused"),
+        pytest.param(503, "SlowDown", 1 + 4, id="busy: each worker asks once, and nobody again"),
+    ],
+)
+def test_who_does_not_tell_where_to_divide_is_listed_all_the_same(
+    make: Buckets, caplog: pytest.LogCaptureFixture, status: int, code: str, most: int
+) -> None:
+    """Where requests for inner folders fail the listing goes on without them, is whole, and says so once."""
+    caplog.set_level(logging.INFO, "b2d1")
+
+    def folders_refused(asked: Asked, answer: Honest) -> Answer:
+        inner = kind_of(asked) == "folders" and asked.query.get("prefix")
+        return refusal(status, code) if inner else answer(asked)
+
+    host = KeyHost(objects(MANY), size=5)
+    host.conduct = folders_refused
+    found = listed(make(host, workers=4))
+
+    told = [message for message in caplog.messages if "where to divide" in message]
+    assert (found.keys, len(told)) == (sorted(MANY), 1)
+    assert kinds(host)["folders"] <= most
 
 
 @pytest.mark.parametrize("mode", MODES)
