@@ -4,8 +4,7 @@ import socket
 
 import pytest
 
-from b2d1.errors import Retry
-from b2d1.loopback import NOTHING_LISTENS, advice_on_silence
+from b2d1.loopback import NOTHING_LISTENS, hint_of_silence
 
 REFUSED = NOTHING_LISTENS.format("B2_ENDPOINT")
 
@@ -35,7 +34,5 @@ def refusal(wrapped_in: type[Exception] = OSError) -> Exception:
     ],
 )
 def test_nothing_listens_where_this_machine_refuses(url: str, failure: Exception, hint: str) -> None:
-    """What refuses on this machine is not tried again, and named; other silence keeps its own hint."""
-    retry = Retry.NEVER if hint == REFUSED else Retry.SOON
-
-    assert advice_on_silence(url, "B2_ENDPOINT", failure, "otherwise") == (hint, retry)
+    """A refused connection to this machine names setting and sandbox; other silence keeps its own hint."""
+    assert hint_of_silence(url, "B2_ENDPOINT", failure, "otherwise") == hint

@@ -3,8 +3,6 @@
 import ipaddress
 import urllib.parse
 
-from b2d1.errors import Retry
-
 NOTHING_LISTENS = (
     "Nothing listens there ({}). If this is the sandbox: make sandbox prints new lines at each start, paste "
     "them again."
@@ -22,13 +20,10 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
-def advice_on_silence(url: str, setting: str, failure: BaseException, otherwise: str) -> tuple[str, Retry]:
-    """Choose the hint for a failure to get an answer from the address in a setting, and whether to try again.
-
-    Not where this machine itself says that nothing listens there.
-    """
+def hint_of_silence(url: str, setting: str, failure: BaseException, otherwise: str) -> str:
+    """Choose the hint for a failure to get an answer from the address in a setting."""
     cause: BaseException | None = failure
     while cause and not isinstance(cause, ConnectionRefusedError):
         cause = cause.__cause__ or cause.__context__
     refused_here = cause and is_this_machine(urllib.parse.urlsplit(url).hostname or "")
-    return (NOTHING_LISTENS.format(setting), Retry.NEVER) if refused_here else (otherwise, Retry.SOON)
+    return NOTHING_LISTENS.format(setting) if refused_here else otherwise

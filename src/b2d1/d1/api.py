@@ -11,7 +11,7 @@ import urllib3
 from b2d1.d1.errors import interpret_d1_error
 from b2d1.errors import D1Error, Retry
 from b2d1.http_exchange import NO_ANSWER, Session, TooLargeError
-from b2d1.loopback import advice_on_silence
+from b2d1.loopback import hint_of_silence
 from b2d1.retry import Deadline, retry_after_seconds
 from b2d1.settings import D1Settings
 from b2d1.strict_json import read_whole
@@ -104,14 +104,14 @@ def not_d1(doing: str) -> D1Error:
 
 def _no_answer(failure: Exception, doing: str, base_url: str) -> D1Error:
     error = D1Error(f"no answer from {base_url} ({type(failure).__name__})", doing=doing)
-    error.hint, error.retry = advice_on_silence(
+    error.hint = hint_of_silence(
         base_url, "CLOUDFLARE_API_BASE_URL", failure, "Is the network up, and CLOUDFLARE_API_BASE_URL right?"
     )
     # A connection that breaks is an SSLError too, and may be whole the next time.
     if "certificate verify failed" in str(failure):
         error.hint = "Cloudflare's certificate was not accepted: does something on the way replace it?"
-        error.retry = Retry.NEVER
         return error
+    error.retry = Retry.SOON
     # Where no connection came about, nothing was sent; requests wraps the error that tells.
     reason = getattr(failure.args[0], "reason", None) if failure.args else None
     unsent = (requests.ConnectTimeout, urllib3.exceptions.NewConnectionError)
