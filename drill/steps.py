@@ -45,8 +45,8 @@ class Step:
 STEPS = (
     Step("resolve", "D1", r"^GET \S+/database\?name="),
     Step("look", "D1", "pragma_table_info"),
-    Step("list page 1", "B2", r"^GET (?!\S*continuation-token=)"),
-    Step("list page 2", "B2", r"^GET \S*continuation-token="),
+    Step("list page 1", "B2", r"^GET (?!\S*start-after=)"),
+    Step("list page 2", "B2", r"^GET \S*start-after="),
     Step("ask", "D1", "SELECT value FROM json_each"),
     Step("other forms", "D1", r"SELECT EXISTS \(SELECT 1 FROM media_assets m WHERE"),
     Step("any rows", "D1", r"SELECT EXISTS \(SELECT 1 FROM media_assets\)", start="replaced"),

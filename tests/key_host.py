@@ -46,6 +46,8 @@ class KeyHost:
         self.conduct: Conduct = honest
         self.asked: list[Asked] = []
         self.most = 0
+        # Where the page after one that was shown begins.
+        self._ends: set[str] = set()
         self._under_way = 0
         self._lock = threading.Lock()
         self._mode = mode
@@ -67,6 +69,12 @@ class KeyHost:
             with self._lock:
                 self._under_way -= 1
 
+    def begins_range(self, asked: Asked) -> bool:
+        """Return True if a request begins at another key than the one before the last of a page."""
+        query = asked.query
+        by_key = "start-after" in query or ("key-marker" in query and "version-id-marker" not in query)
+        return by_key and comes_after(asked) not in self._ends
+
     def _listed(self, versions: list[Row]) -> list[Row]:
         return versions if self._mode == "versions" else [row for row in versions[:1] if not row.hidden]
 
@@ -78,6 +86,8 @@ class KeyHost:
         some = list(itertools.islice(self._entries(query), size + 1))
         shown, more = some[:size], len(some) > size
         rows = [entry.row for entry in shown if entry.row]
+        if more and query.keys().isdisjoint({"delimiter", "max-keys"}):
+            self._ends.update(list(dict.fromkeys(row.key for row in rows if not row.hidden))[-2:-1])
         if self._mode == "versions":  # B2 gives a page's hide markers first
             rows = sorted(rows, key=lambda row: not row.hidden)
         return Answer(self._written(rows, shown, more=more))
@@ -135,12 +145,6 @@ def without(asked: Asked, *names: str, **changes: str) -> Asked:
     return dataclasses.replace(
         asked, query=query | {name.replace("_", "-"): text for name, text in changes.items()}
     )
-
-
-def begins_range(asked: Asked) -> bool:
-    """Tell whether a request begins at a key that no page named before."""
-    query = asked.query
-    return "start-after" in query or ("key-marker" in query and "version-id-marker" not in query)
 
 
 def comes_after(asked: Asked) -> str:

@@ -3,14 +3,11 @@
 import ast
 import importlib
 import inspect
-import io
 import json
 import os
 import pkgutil
 import subprocess
 import sys
-import tokenize
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,39 +156,3 @@ def test_no_core_module_prints() -> None:
                 found.append(f"{name}:{node.lineno}")
 
     assert found == []
-
-
-SOURCES = sorted((Path(b2d1.__file__).parent).rglob("*.py"))
-# What decides what is written, and what all of it stands on. Around it: the clients of two vendors, the
-# inventory, what only examines (doctor, verify), and what people see (cli).
-CORE_ROOMS = {"sync", "listing", "table", "b2d1"}
-
-
-def lines_of_code(path: Path) -> int:
-    """Count the lines that hold code: no blank ones, no comments, no docstrings."""
-    text = path.read_text("utf-8")
-    told = set[int]()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            told |= set(range(node.lineno, (node.end_lineno or 0) + 1))
-    held = set[int]()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type in {tokenize.NAME, tokenize.OP, tokenize.NUMBER, tokenize.STRING}:
-            held |= set(range(token.start[0], token.end[0] + 1))
-    return len(held - told)
-
-
-def test_no_module_holds_more_than_can_be_read_at_once() -> None:
-    """No module has more than 250 lines, with all that is said in it."""
-    sizes = {str(path): len(path.read_text("utf-8").splitlines()) for path in SOURCES}
-
-    assert max(sizes.values()) > 200
-    assert {name: size for name, size in sizes.items() if size > 250} == {}
-
-
-def test_the_core_is_small() -> None:
-    """What decides what is written, and what it stands on, has less than 2,000 lines of code."""
-    core = [path for path in SOURCES if path.parent.name in CORE_ROOMS]
-
-    assert {path.parent.name for path in core} == CORE_ROOMS
-    assert 1000 < sum(map(lines_of_code, core)) < 2000

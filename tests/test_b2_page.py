@@ -40,7 +40,7 @@ def test_a_row_becomes_an_object(mode: ListMode, file_id: str) -> None:
     """An object has its key decoded, its size counted, the rest as given, and the list mode's file id."""
     found = media_objects(rows({"Key": "a+b%2Fc", "Size": "42"}), mode, url_encoded=True)
 
-    assert found == ([MediaObject("a b/c", 42, DATE, '"e"', file_id)], [])
+    assert found == ([MediaObject("a b/c", 42, DATE, '"e"', file_id)], [], ["a b/c"])
 
 
 def lower_case_escapes(text: str) -> str:
@@ -114,18 +114,19 @@ def test_a_key_is_decoded_only_when_the_page_says_that_it_is_encoded() -> None:
 )
 def test_an_object_without_identity_is_left_out_and_named(mode: ListMode, row: dict[str, str | None]) -> None:
     """What cannot be identified is named by its key, and the others are kept."""
-    objects, unidentified = media_objects(
+    objects, unidentified, keys = media_objects(
         rows({"Key": "a"}, {"Key": "who%3F", **row}, {"Key": "z"}), mode, url_encoded=True
     )
 
     assert ([media.key for media in objects], unidentified) == (["a", "z"], ["who?"])
+    assert keys == ["a", "who?", "z"]
 
 
 def test_the_word_null_is_an_identity_where_it_is_no_version_id() -> None:
     """Only a VersionId is `null` in S3's terms; nothing else that looks odd is dropped."""
     found = media_objects(rows({"Key": "null", "ETag": "null"}), "objects", url_encoded=True)
 
-    assert found == ([MediaObject("null", 1, DATE, "null", "null")], [])
+    assert found == ([MediaObject("null", 1, DATE, "null", "null")], [], ["null"])
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ from scripted_d1 import raw_server, read_request
 from b2d1.b2.answer import MAX_ANSWER_BYTES, MAX_TAGS
 from b2d1.b2.bucket import Bucket
 from b2d1.errors import B2Error
-from b2d1.listing.listing import Listing
-from b2d1.media import ListMode, MediaObject
+from b2d1.media import ListMode
 from b2d1.retry import Deadline, Retrying
 
 MODES: list[ListMode] = ["objects", "versions"]
@@ -94,50 +93,6 @@ def test_noise_is_never_a_page(
         server.bucket(mode).page({})
 
     named(refused.value)
-
-
-KEYS = ["a", "b", "c/d", "é", "\U0001f600"]
-OBJECTS = [Row(key, etag=f'"{key}"', size=place) for place, key in enumerate(KEYS)]
-SCRIPT = [OBJECTS[:2], OBJECTS[2:4], OBJECTS[4:]]
-WHOLE = [MediaObject(row.key, row.size, row.last_modified, row.etag, str(row.etag)) for row in OBJECTS]
-
-
-@st.composite
-def disturbed(draw: Any) -> list[bytes]:
-    """Make a bucket's pages, of which rows or whole pages were lost, repeated or swapped; counts stay."""
-    pages = [list(rows) for rows in SCRIPT]
-    counts = [len(rows) for rows in pages]
-    thens: list[str | None] = ["1", "2", None]
-    rows = pages[draw(st.integers(0, 2))]
-    choice = draw(st.integers(0, 3))
-    if choice == 0:
-        del rows[draw(st.integers(0, len(rows) - 1))]
-    elif choice == 1:
-        rows.insert(draw(st.integers(0, len(rows))), draw(st.sampled_from(OBJECTS)))
-    elif choice == 2:
-        order = draw(st.permutations(range(3)))
-        pages, counts = [pages[place] for place in order], [counts[place] for place in order]
-    else:
-        pages[draw(st.integers(0, 2))] = draw(st.permutations(rows))
-    written = [
-        page(rows, then=then, KeyCount=str(count))
-        for rows, then, count in zip(pages, thens, counts, strict=True)
-    ]
-    repeated = draw(st.integers(0, 3))
-    return written[:repeated] + written[max(0, repeated - 1) :]
-
-
-@settings(max_examples=100, deadline=None)
-@given(pages=disturbed())
-def test_a_disturbed_listing_is_the_bucket_or_refused(server: PageServer, pages: list[bytes]) -> None:
-    """Rows and pages lost, repeated or swapped: all objects of the bucket come, each once, or a B2Error."""
-    server.give(*pages)
-    try:
-        found = [media for batch in Listing(server.bucket()).batches() for media in batch.objects]
-    except B2Error as error:
-        named(error)
-        return
-    assert found == WHOLE
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_strategies import keys
 
-from b2d1.listing.key_order import OrderProof, border
+from b2d1.listing.key_order import KeyOrder, border
 from b2d1.media import MAX_KEY_BYTES
 
 
@@ -40,29 +40,50 @@ def test_a_border_divides_alike_in_either_order(text: str, key: str, prefix: str
 
 
 @pytest.mark.parametrize(
-    ("after", "pages", "faults", "orders"),
+    ("pages", "faults", "orders"),
     [
-        pytest.param("", [["a", "b"], [], ["c"]], [None, None, None], (True, True), id="both orders"),
-        pytest.param("a", [["\ue000", "\U0001f600"]], [None], (True, False), id="bytes"),
-        pytest.param("a", [["\U0001f600"], ["\ue000"]], [None, None], (False, True), id="UTF-16"),
+        pytest.param([["a", "b"], [], ["c"]], [None, None, None], (True, True), id="both orders"),
+        pytest.param([["\ue000", "\U0001f600"]], [None], (True, False), id="bytes"),
+        pytest.param([["\U0001f600", "\ue000"]], [None], (False, True), id="UTF-16"),
         pytest.param(
-            "b", [["a"]], ["keys are out of order: 'b' stands before 'a'"], (False, False), id="before it"
+            [["b", "a"]], ["keys are out of order: 'b' comes before 'a'"], (False, False), id="no order"
         ),
-        pytest.param("b", [["b", "c"]], ["key 'b' is listed twice"], (False, False), id="it again"),
+        pytest.param([["b", "b"]], ["key 'b' is listed twice"], (False, False), id="a key twice"),
         pytest.param(
-            "",
             [["\ue000", "\U0001f600"], ["\U0001f601", "\ue001"]],
-            [None, "keys are out of order: '\U0001f601' stands before '\\ue001'"],
+            [None, "keys are out of order: '\U0001f601' comes before '\\ue001'"],
             (False, False),
             id="one order, then the other",
         ),
     ],
 )
-def test_keys_ascend_from_where_they_begin(
-    after: str, pages: list[list[str]], faults: list[str | None], orders: tuple[bool, bool]
+def test_keys_ascend_in_one_of_two_orders(
+    pages: list[list[str]], faults: list[str | None], orders: tuple[bool, bool]
 ) -> None:
-    """Keys ascend strictly from the one that was asked for on, over all pages, in one of the two orders."""
-    order = OrderProof(after)
+    order = KeyOrder()
 
     assert [order.fault_in(page) for page in pages] == faults
     assert (order.bytes, order.utf16) == orders
+
+
+@pytest.mark.parametrize(
+    ("known", "last", "keys", "count"),
+    [
+        pytest.param([], "b", ["b", "c"], 1, id="the last key comes first"),
+        pytest.param([], "b", ["a", "b", "c"], 2, id="the last key and one before it"),
+        pytest.param([], "b", ["c", "d"], 0, id="all lie behind it"),
+        pytest.param([], "b", ["a", "c"], 1, id="it was deleted"),
+        pytest.param([], "b", [], 0, id="no keys"),
+        pytest.param([], "\ue000", ["\U0001f600"], 0, id="behind it in one of the orders"),
+        pytest.param([], "\ue000", ["a", "\U0001f600"], None, id="deleted, and the orders disagree"),
+        pytest.param(["\ue000", "\U0001f600"], "\ue001", ["a", "\U0001f601"], 1, id="bytes"),
+        pytest.param(["\U0001f600", "\ue000"], "\ue001", ["a", "\U0001f601"], 2, id="UTF-16"),
+    ],
+)
+def test_keys_up_to_the_last_one_are_counted(
+    known: list[str], last: str, keys: list[str], count: int | None
+) -> None:
+    order = KeyOrder()
+    assert order.fault_in(known) is None
+
+    assert order.count_up_to(last, keys) == count

@@ -10,7 +10,9 @@ from click.testing import Result
 from conftest import Stack
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pages import PageServer, Row, page
+from key_host import KeyHost
+from key_host import objects as as_rows
+from pages import PageServer
 
 from b2d1.errors import D1Error, InventoryError
 from b2d1.inventory.reader import InventoryFile
@@ -73,11 +75,7 @@ def test_pages_of_any_size_are_listed(objects: int) -> None:
     """No page goes through a program's argument: the sizes at which the original broke are like any other."""
     keys = [f"photos/{number:06}/{'x' * 100}" for number in range(objects)]
     with PageServer() as server:
-        parts = [keys[start : start + 1000] for start in range(0, objects, 1000)]
-        thens = [*map(str, range(1, len(parts))), None]
-        server.give(
-            *(page([Row(key) for key in part], then=then) for part, then in zip(parts, thens, strict=True))
-        )
+        server.answer(KeyHost(as_rows(keys)))
         found = [media.key for batch in Listing(server.bucket()).batches() for media in batch.objects]
 
     assert found == keys
@@ -85,12 +83,15 @@ def test_pages_of_any_size_are_listed(objects: int) -> None:
 
 def test_no_page_is_read_twice() -> None:
     """Each page is asked for once and given on before the next one: work grows with the pages alone."""
+    keys = [f"{number:03}" for number in range(401)]
     with PageServer() as server:
-        server.give(*(page([Row(f"{number:03}")], then=f"t{number}") for number in range(40)), page([]))
+        server.answer(KeyHost(as_rows(keys), size=11))
         batches = Listing(server.bucket()).batches()
         seen = [(len(server.asked), [media.key for media in batch.objects]) for batch in batches]
 
-    assert seen == [(number + 1, [f"{number:03}"]) for number in range(40)] + [(41, [])]
+    first, *others = seen
+    assert first == (1, keys[:11])
+    assert others == [(number + 1, keys[10 * number + 1 : 10 * number + 11]) for number in range(1, 40)]
 
 
 def test_what_is_logged_is_never_in_the_inventory(b2d1: Run, stack: Stack) -> None:

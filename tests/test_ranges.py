@@ -22,7 +22,7 @@ NO_BUCKET: Any = None
 def page(keys: list[str], *, more: bool) -> Page:
     objects = [MediaObject(key, 1, "", '"e"', '"e"') for key in keys if not key.endswith("u")]
     unidentified = [key for key in keys if key.endswith("u")]
-    return Page(objects, unidentified, len(keys), {"at": 1} if more else None, max(keys, default=""), [])
+    return Page(objects, unidentified, keys, len(keys), {"at": 1} if more else None)
 
 
 class WouldWait(Exception):

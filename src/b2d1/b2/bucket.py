@@ -7,7 +7,7 @@ Retry-After and know no deadline.
 
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple, cast
 
@@ -17,8 +17,8 @@ from botocore.parsers import ResponseParserError
 from b2d1.b2.answer import READ_TIMEOUT, BoundedSession
 from b2d1.b2.client import b2_client
 from b2d1.b2.errors import interpret_b2_error, interpret_b2_silence
-from b2d1.b2.page import media_objects, url_decoded
-from b2d1.b2.page_xml import Rows, no_listing, root_name, split_page
+from b2d1.b2.page import media_objects
+from b2d1.b2.page_xml import no_listing, root_name, split_page
 from b2d1.b2.throttle import Throttle
 from b2d1.errors import B2Error
 from b2d1.media import MediaObject
@@ -41,17 +41,17 @@ Cursor = Mapping[str, str | int]
 class Page(NamedTuple):
     """A page's objects, the keys of those without an identity, and where the next page begins.
 
-    `rows` counts what the page listed of any kind, old versions and hide markers too, `last` is the greatest
-    key of them, "" where there are none; `next` is None on the last page. `folders` are what it gathered keys
-    under, where its cursor asked for that.
+    `keys` are the keys of every object and old version on the page, in the host's order, each once; `rows`
+    counts hide markers too. `next` is None on the last page. `folders` are the common prefixes, if the cursor
+    asked for them.
     """
 
     objects: list[MediaObject]
     unidentified: list[str]
+    keys: list[str]
     rows: int
     next: Cursor | None
-    last: str
-    folders: list[str]
+    folders: Sequence[str] = ()
 
 
 class Bucket:
@@ -157,8 +157,11 @@ def _read_page(answer: dict[str, Any], cursor: Cursor, settings: B2Settings) -> 
         raise no_listing("it is empty")
     rows, mode = answer["Rows"], settings.list_mode
     url_encoded = answer.get("EncodingType") == "url"
-    continued_key = cast("str | None", cursor.get("KeyMarker"))
-    objects, unidentified = media_objects(rows, mode, url_encoded=url_encoded, continued_key=continued_key)
+    # Only a page that continues the versions of a key may show old versions without the latest one.
+    continued_key = cast("str | None", cursor.get("KeyMarker") if "VersionIdMarker" in cursor else None)
+    objects, unidentified, keys = media_objects(
+        rows, mode, url_encoded=url_encoded, continued_key=continued_key
+    )
     folders = _folders(answer) if "Delimiter" in cursor else []
     count = len(rows.objects["Key"]) + len(rows.markers["Key"])
     told = answer.get("KeyCount", count + len(folders)) - len(folders)
@@ -173,12 +176,7 @@ def _read_page(answer: dict[str, Any], cursor: Cursor, settings: B2Settings) -> 
         following = {name: answer[its_next] for name, its_next in names.items() if answer.get(its_next)}
         if next(iter(names)) not in following:
             raise no_listing("it says that more follows, and not where")
-    return Page(objects, unidentified, count, following, _last_key(rows, url_encoded=url_encoded), folders)
-
-
-def _last_key(rows: Rows, *, url_encoded: bool) -> str:
-    keys = [key for columns in rows for key in columns["Key"][-1:] if key]
-    return max(url_decoded(keys) if url_encoded else keys, default="")
+    return Page(objects, unidentified, keys, count, following, folders)
 
 
 def _folders(answer: dict[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """A list page's rows made MediaObjects: keys decoded, sizes counted, nothing unfit let through."""
 
 import binascii
+import itertools
 import re
 from itertools import compress
 
@@ -17,18 +18,20 @@ _ESCAPED_BYTES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 
 def media_objects(
     rows: Rows, mode: ListMode, *, url_encoded: bool, continued_key: str | None = None
-) -> tuple[list[MediaObject], list[str]]:
-    """Make the rows MediaObjects, in their order, and name the keys of those that have no identity.
+) -> tuple[list[MediaObject], list[str], list[str]]:
+    """Return the rows as MediaObjects, the keys of those without an identity, and all keys, each in order.
 
-    `url_encoded` tells whether keys are percent-encoded (EncodingType `url`). In list mode `versions` only
-    the latest version of a key counts; `continued_key` is the key whose versions the page before began.
-    Raises B2Error for rows that are no objects.
+    `url_encoded` is true if keys are percent-encoded (EncodingType `url`). In list mode `versions` only the
+    latest version of a key is an object; `continued_key` is the key whose versions the page before began.
+    Raises B2Error for rows that are not objects.
     """
     columns = rows.objects
     keys, sizes = _keys(columns, url_encoded=url_encoded), _sizes(_all_present(columns["Size"], "Size"))
+    all_keys = keys
     if mode == "versions":
         hidden = _keys(rows.markers, url_encoded=url_encoded)
         _check_latest(keys + hidden, columns["IsLatest"] + rows.markers["IsLatest"], continued_key)
+        all_keys = [key for key, _ in itertools.groupby(keys)]
         latest = [text == "true" for text in columns["IsLatest"]]
         keys, sizes = list(compress(keys, latest)), list(compress(sizes, latest))
         columns = {field: list(compress(column, latest)) for field, column in columns.items()}
@@ -42,7 +45,7 @@ def media_objects(
         objects = [media for media in objects if media.file_id not in NO_ID[mode]]
     if not _clearly_sound(keys, sizes, ids, [dates, etags]):
         _check(objects)
-    return objects, unidentified
+    return objects, unidentified, all_keys
 
 
 def _keys(columns: Columns, *, url_encoded: bool) -> list[str]:

@@ -3,6 +3,7 @@
 import itertools
 import operator
 import re
+from bisect import bisect_right
 
 from b2d1.media import MAX_KEY_BYTES
 
@@ -10,32 +11,47 @@ from b2d1.media import MAX_KEY_BYTES
 _COMMON_GROUND = re.compile("[\x01-\ud7ff]*")
 
 
-class OrderProof:
-    """Watches that keys ascend strictly from `after` on: in byte order or, all of them, in UTF-16 order."""
+class KeyOrder:
+    """The order that a listing's keys keep: that of bytes or of UTF-16 units, or both as far as is known."""
 
-    def __init__(self, after: str = "") -> None:
+    def __init__(self) -> None:
         self.bytes = True
         self.utf16 = True
-        self._last = [after] if after else []
 
     def fault_in(self, keys: list[str]) -> str | None:
-        """Look at the keys that follow; return what is wrong with their order, or None."""
-        chain = [*self._last, *keys]
-        self._last = chain[-1:]
-        ascend = _ascend(chain)
+        """Say what is wrong with the order of a page's keys, or return None; they must ascend strictly."""
+        ascend = _ascend(keys)
         self.bytes &= ascend
         # The two orders differ only where a character takes two units of UTF-16.
-        together = "".join(chain)
+        together = "".join(keys)
         alike = len(together.encode("utf-16-be")) == 2 * len(together)
-        self.utf16 &= ascend if alike else _ascend([key.encode("utf-16-be") for key in chain])
+        self.utf16 &= ascend if alike else _ascend([_utf16(key) for key in keys])
         if self.bytes or self.utf16:
             return None
-        for before, after in itertools.pairwise(chain):
+        for before, after in itertools.pairwise(keys):
             if before == after:
                 return f"key {before[:80]!r} is listed twice"
             if before > after:
-                return f"keys are out of order: {before[:80]!r} stands before {after[:80]!r}"
-        return f"keys keep no order: {chain[0][:80]!r} and those after it fit none"
+                return f"keys are out of order: {before[:80]!r} comes before {after[:80]!r}"
+        return f"keys keep no order: {keys[0][:80]!r} and those after it"
+
+    def precedes(self, one: str, other: str) -> bool:
+        """Return True if one key comes before another in every order that is still possible."""
+        return (not self.bytes or one < other) and (not self.utf16 or _utf16(one) < _utf16(other))
+
+    def count_up_to(self, last: str, keys: list[str]) -> int | None:
+        """Count the keys, in order, up to and including `last`; None if the possible orders disagree.
+
+        Where `last` is not among them and one order places them all behind it, that one counts.
+        """
+        if last in keys:  # as is usual, and then it is the first
+            return keys.index(last) + 1
+        counts = set()
+        if self.bytes:
+            counts.add(bisect_right(keys, last))
+        if self.utf16:
+            counts.add(bisect_right(keys, _utf16(last), key=_utf16))
+        return min(counts) if len(counts) == 1 or 0 in counts else None
 
 
 def border(key: str, prefix: str = "") -> str:
@@ -49,3 +65,7 @@ def border(key: str, prefix: str = "") -> str:
 
 def _ascend(keys: list[str] | list[bytes]) -> bool:
     return all(map(operator.lt, keys, keys[1:]))
+
+
+def _utf16(key: str) -> bytes:
+    return key.encode("utf-16-be")

@@ -44,7 +44,7 @@ def landmarks(bucket: Bucket) -> list[str]:
         if len(found) >= ENOUGH or not folders:
             break
     felt = _pages(bucket, _spread([cursor for look in looks for cursor in _feelers(look, bucket)]))
-    found.update(page.last for page in felt)
+    found.update(key for page in felt for key in page.keys[-1:])
     return sorted(key for key in found if key.startswith(prefix) and key != prefix)
 
 

@@ -17,11 +17,19 @@ from b2d1.media import Batch
 # A range of fewer pages is not worth halving: the half that begins anew costs half a page more.
 WORTH_HALVING = 6
 
+UPLOADED = (
+    "Run again: an upload at that moment looks the same. If it happens each time, set B2_LIST_WORKERS to 1."
+)
+
 _key = operator.attrgetter("key")
 
 
 class KeyRange:
-    """The keys after `after` up to `until`, None for no bound, and how far they are listed."""
+    """The keys after `after` up to `until`, None for no bound, and how far they are listed.
+
+    `first` is the first key that its pages showed, `beyond` the first one after `until`, which its last page
+    showed: both None until they are known.
+    """
 
     def __init__(self, walk: Walk, after: str = "", until: str | None = None) -> None:
         self.after = after
@@ -29,6 +37,8 @@ class KeyRange:
         self.order = walk.order
         self.pages = iter(walk)
         self.reached = after
+        self.first: str | None = None
+        self.beyond: str | None = None
         self.listed = 0
         self.done = False
         # The listing came to its end before the range did: nothing can be listed after it.
@@ -93,29 +103,35 @@ class Ranges:
 
     def take(self, part: KeyRange, page: Page) -> Batch:
         """Take of a page what belongs to its range; the range is `done` when nothing of it can follow."""
-        objects, unidentified = page.objects, page.unidentified
+        objects, unidentified, keys = page.objects, page.unidentified, page.keys
         with self._changed:
             self._pages += 1
             until = part.until
-            if until is None or page.last <= until:
-                part.reached = max(part.reached, page.last)
+            if keys:
+                part.first = part.first or keys[0]
+                part.reached = keys[-1]
+            if until is None or part.reached <= until:
                 part.exhausted = part.done = page.next is None
             else:
                 objects = objects[: bisect_right(objects, until, key=_key)]
                 unidentified = [key for key in unidentified if key <= until]
+                part.beyond = keys[bisect_right(keys, until)]
                 part.reached, part.done = until, True
             part.listed += len(objects) + len(unidentified)
             self._changed.notify_all()
         return Batch(part.after, objects, unidentified)
 
     def prove(self) -> None:
-        """Raise B2Error unless the ranges make one listing: in one order, and none ended too early."""
+        """Raise B2Error unless the ranges make one listing: in one order, without a gap, none ended early."""
         if not (self.in_order("bytes") or self.in_order("utf16")):
             raise broken("keys keep no order: some ranges have another than others", self._bucket)
         in_order = sorted(self._ranges, key=operator.attrgetter("after"))
-        for number, each in enumerate(in_order):
-            if each.exhausted and (later := _first_listed(in_order[number + 1 :])):
-                raise _ended_early(each, later, self._bucket)
+        for number, part in enumerate(in_order):
+            following = in_order[number + 1 :]
+            if part.exhausted and (later := _first_listed(following)):
+                raise _ended_early(part, later, self._bucket)
+            if part.beyond is not None and not _begins_at_or_before(part.beyond, following[0]):
+                raise _left_out(part.beyond, following[0], self._bucket)
 
     def in_order(self, order: str) -> bool:
         """Tell whether every range keeps an order: `bytes` or `utf16`."""
@@ -159,11 +175,21 @@ def _first_listed(ranges: Iterable[KeyRange]) -> KeyRange | None:
     return next((each for each in ranges if each.listed), None)
 
 
+def _begins_at_or_before(key: str, part: KeyRange) -> bool:
+    """Return True if a range showed this key, the first beyond the range before it, or an earlier one."""
+    return part.first is not None and (part.first == key or part.order.precedes(part.first, key))
+
+
+def _left_out(key: str, part: KeyRange, bucket: Bucket) -> B2Error:
+    return broken(
+        f"asked for keys after {part.after[:80]!r}, the host left out {key[:80]!r}", bucket, hint=UPLOADED
+    )
+
+
 def _ended_early(early: KeyRange, later: KeyRange, bucket: Bucket) -> B2Error:
     return broken(
         f"the keys after {early.after[:80]!r} are said to end at {early.reached[:80]!r}, yet there are keys "
         f"after {later.after[:80]!r}",
         bucket,
-        hint="Run again: somebody may have uploaded in that moment. If it happens each time, set "
-        "B2_LIST_WORKERS to 1.",
+        hint=UPLOADED,
     )
