@@ -65,7 +65,7 @@ class LambdaEmulator:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as started:
-            # The function empties this place at each start: it must not be the machine's own.
+            # A function's /tmp and home belong to it alone.
             folder = started.enter_context(tempfile.TemporaryDirectory(prefix="lambda-"))
             self._address, runtime_api = _free_addresses(2)
             process = started.enter_context(self._started(folder, runtime_api))

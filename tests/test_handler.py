@@ -29,6 +29,7 @@ from test_sync import content, page, scripted_bucket
 from werkzeug import Response
 
 from b2d1.errors import B2D1Error
+from b2d1.run_folder import LOCK
 from sandbox.b2 import EmbeddedB2
 
 REQUEST_ID = "8f5cbf0e-2a3b-4c4d-9e5f-0123456789ab"
@@ -602,16 +603,17 @@ def test_the_deadline_bounds_a_silent_bucket(function: Function, stack: Stack) -
 
 
 def test_what_a_killed_invocation_left_is_cleaned(function: Function, stack: Stack) -> None:
-    """The next invocation removes the folders of runs, and nothing else, and leaves none itself."""
+    """The next invocation removes the folders of dead runs, and nothing else, and leaves none itself."""
     put(stack, "a")
     left = function.temp / "b2d1-abcdefgh"
     left.mkdir()
     (left / "inventory.json").write_bytes(b"x" * 100)
-    (function.temp / "another").mkdir()
+    (left / LOCK).touch()
+    (function.temp / "b2d1-lab").mkdir()
 
     done = function()
 
-    assert (done.log.outcome, [path.name for path in function.temp.iterdir()]) == (DAILY, ["another"])
+    assert (done.log.outcome, [path.name for path in function.temp.iterdir()]) == (DAILY, ["b2d1-lab"])
 
 
 INVOKE_WITH_SMALL_FILES = """
@@ -644,6 +646,7 @@ def test_a_full_disk_is_an_error_with_a_name(stack: Stack, tmp_path: Path, size:
     put(stack, *(f"{number:03}" + "x" * 200 for number in range(50)))
     left = tmp_path / "b2d1-abcdefgh"
     left.mkdir()
+    (left / LOCK).touch()
     env = stack.env | {
         **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
         "TMPDIR": str(tmp_path),

@@ -256,3 +256,34 @@ def test_ctrl_c_ends_a_listing_in_ranges(
         "hint: Run again: nothing is half done.",
     ]
     assert [path.name for path in tmp_path.glob("b2d1-*")] == []
+
+
+def test_the_next_run_removes_the_files_of_a_killed_one(
+    server: PageServer, stack: Stack, tmp_path: Path
+) -> None:
+    """A run that SIGKILL ends leaves a folder; the next one removes it, but no folder of another program."""
+    host, under_way, released = KeyHost(numbered(400), size=10), Meeting(1), threading.Event()
+
+    def hang(asked: Asked, answer: Honest) -> Answer:
+        if len(host.asked) > UNKNOWN_PAGES:
+            under_way()
+            released.wait(PATIENCE)
+        return answer(asked)
+
+    host.conduct = hang
+    server.answer(host)
+    (tmp_path / "b2d1-lab").mkdir()
+    env = stack.env | {"B2_ENDPOINT": server.url, "B2_BUCKET": "photos", "TMPDIR": str(tmp_path)}
+    env |= {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    command = [*PROGRAM, "inventory"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) as process:
+        try:
+            assert under_way.met.wait(PATIENCE)
+        finally:
+            process.kill()
+            released.set()
+    assert len(list(tmp_path.glob("b2d1-*"))) == 2
+
+    ended = subprocess.run(command, env=env, stdout=subprocess.DEVNULL, timeout=PATIENCE, check=False)
+
+    assert (ended.returncode, [path.name for path in tmp_path.glob("b2d1-*")]) == (0, ["b2d1-lab"])

@@ -5,8 +5,10 @@ import hashlib
 import io
 import os
 import resource
+import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -200,6 +202,44 @@ def test_the_name_that_was_given_decides_about_compression(
     unpack = gzip.decompress if name.endswith(".gz") else bytes
     assert unpack((tmp_path / target).read_bytes()) == document.read_bytes()
     assert not keep(document, tmp_path / name).changed
+
+
+# Keeps a snapshot, and is killed when some of it is written.
+KEEP_AND_DIE = """
+import os, shutil, signal, sys
+from pathlib import Path
+from b2d1.inventory import snapshot
+from b2d1.retry import Retrying
+
+def copy(source, target):
+    target.write(source.read(5))
+    target.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+shutil.copyfileobj = copy
+snapshot.keep(Path(sys.argv[1]), "0" * 64, 7, sys.argv[2], Retrying())
+"""
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_what_a_killed_run_left_beside_the_snapshot_is_removed(
+    document: Path, tmp_path: Path, *, changed: bool
+) -> None:
+    """The old snapshot is whole, and the next run removes what is left, but nothing of other programs."""
+    folder = tmp_path / "kept"
+    (folder / ".b2d1-lab").mkdir(parents=True)
+    (folder / ".b2d1-notes").write_bytes(b"x")
+    place = folder / "inventory.json"
+    place.write_bytes(b"old" if changed else document.read_bytes())
+    before = place.read_bytes()
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    dead = subprocess.run([sys.executable, "-c", KEEP_AND_DIE, document, place], env=env, check=False)
+
+    assert (dead.returncode, place.read_bytes()) == (-signal.SIGKILL, before)
+    assert len(names(folder)) == 4
+    assert keep(document, place).changed is changed
+    assert names(folder) == [".b2d1-lab", ".b2d1-notes", "inventory.json"]
 
 
 def test_a_relative_path_is_one_of_the_working_folder(

@@ -20,6 +20,7 @@ from b2d1.errors import B2Error, D1Error, IndexDiffers
 from b2d1.inventory.reader import InventoryFile, InventoryListing
 from b2d1.media import MediaObject, media_uid
 from b2d1.report import Sample, VerifyReport
+from b2d1.run_folder import LOCK
 from b2d1.source import Source
 from b2d1.verify.stored_rows import ROWS_PER_REQUEST
 from b2d1.verify.verification import SAMPLES, verify
@@ -410,7 +411,7 @@ def test_nothing_stays_on_the_disk(table: Stack, tmp_path: Path, monkeypatch: py
     seen: list[list[str]] = []
 
     def look(_count: int) -> None:
-        seen.append([path.name for path in (tmp_path / "temporary").glob("b2d1-*/*")])
+        seen.append(sorted(path.name for path in (tmp_path / "temporary").glob("b2d1-*/*")))
 
     held_against(table, LISTED, progress=look)
     with pytest.raises(D1Error, match="no such table"):
@@ -418,7 +419,7 @@ def test_nothing_stays_on_the_disk(table: Stack, tmp_path: Path, monkeypatch: py
             Objects(LISTED), table.database(), progress=lambda _: execute(table.d1, "DROP TABLE media_assets")
         )
 
-    assert seen == [["listed.sqlite3"]]
+    assert seen == [[LOCK, "listed.sqlite3"]]
     assert list((tmp_path / "temporary").iterdir()) == []
 
 

@@ -4,8 +4,6 @@ A failure is logged with its hint, counted, and raised, so that Lambda records i
 """
 
 import dataclasses
-import os
-from pathlib import Path
 from typing import Any, cast
 
 from b2d1.b2.bucket import Bucket
@@ -13,7 +11,6 @@ from b2d1.d1.database import Database
 from b2d1.listing.listing import Listing
 from b2d1.report import SyncReport
 from b2d1.retry import Deadline, Retrying
-from b2d1.run_folder import remove_left_overs
 from b2d1.settings import B2Settings, D1Settings, Settings
 from b2d1.sync.steps import Job, sync
 from handler.environment import environment
@@ -41,8 +38,6 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def _run(asked: Asked, settings: Settings, deadline: Deadline) -> SyncReport:
-    # Not tempfile.gettempdir(): it fails itself where they have filled the disk.
-    remove_left_overs(Path(os.environ.get("TMPDIR", "/tmp")))  # noqa: S108 - Lambda's own place, and its alone
     b2 = cast("B2Settings", settings.b2)
     configured = b2.prefix
     if asked.prefix is not None:

@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 from b2d1.errors import Retry, SnapshotError, harmless
 from b2d1.report import SnapshotReport
 from b2d1.retry import TRY_AGAIN_STATUS, Deadline, Retrying, retry_after_seconds
+from b2d1.run_folder import PREFIX, locked_folder, remove_dead_folders
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
@@ -68,6 +69,7 @@ def keep(document: Path, sha256: str, objects: int, uri: str, retrying: Retrying
 def _keep_at_path(document: Path, sha256: str, uri: str) -> _Kept:
     """Keep the inventory; return what was there before."""
     path, zipped = Path(os.path.realpath(uri)), uri.endswith(".gz")
+    remove_dead_folders(path.parent, f".{PREFIX}")
     before, kept = path.stat() if path.exists() else None, _Kept()
     if before:
         # A folder cannot be replaced, a device must not be, and a pipe would have us wait.
@@ -77,24 +79,15 @@ def _keep_at_path(document: Path, sha256: str, uri: str) -> _Kept:
         if kept.sha256 == sha256:
             return kept
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".b2d1-", delete=False) as new:
-        try:
-            _copy(document, new, zipped=zipped)
-            new.flush()
-            os.fsync(new.fileno())
-            # A temporary file is its owner's alone; a snapshot is as readable as it was, or as any new file.
-            os.fchmod(new.fileno(), stat.S_IMODE(before.st_mode) if before else 0o666 & ~_umask())
-            Path(new.name).replace(path)
-        except BaseException:
-            Path(new.name).unlink()
-            raise
+    # Beside the snapshot, because a file can be renamed only within its file system.
+    with locked_folder(path.parent, f".{PREFIX}") as folder, (folder / "snapshot").open("xb") as new:
+        _copy(document, new, zipped=zipped)
+        new.flush()
+        os.fsync(new.fileno())
+        if before:
+            os.fchmod(new.fileno(), stat.S_IMODE(before.st_mode))
+        Path(new.name).replace(path)
     return kept
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def _read(path: Path, *, zipped: bool) -> _Kept:
