@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+from b2d1.errors import printable
 from b2d1.settings import NAMES
 from emulator.lambda_emulator import ROOT, LambdaEmulator
 
@@ -31,10 +32,14 @@ def main() -> int:
     settings = {name: value for name, value in os.environ.items() if name in NAMES}
     if options.env_vars:
         settings = json.loads(options.env_vars.read_text("utf-8"))[FUNCTION]
-    with LambdaEmulator(options.package, settings, show=sys.stderr.write) as emulator:
+    with LambdaEmulator(options.package, settings, show=_show) as emulator:
         answer, _ = emulator.invoke(event)
-    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    print(printable(json.dumps(answer, indent=2, ensure_ascii=False)))
     return 1 if "errorType" in answer else 0
+
+
+def _show(line: str) -> None:
+    sys.stderr.write(printable(line))
 
 
 if __name__ == "__main__":

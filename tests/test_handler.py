@@ -62,6 +62,7 @@ class Invocation(NamedTuple):
     error: BaseException | None
     log: FunctionLog
     told: str
+    lines: list[str]
 
 
 class Function:
@@ -88,8 +89,9 @@ class Function:
         except Exception as raised:  # noqa: BLE001 - Lambda's runtime takes any
             error = raised
         out, err = self._capsys.readouterr()
+        lines = out.split("\n")
         return Invocation(
-            report, error, FunctionLog.read(out.splitlines()), out + err + _shown(report, error)
+            report, error, FunctionLog.read(out.splitlines()), out + err + _shown(report, error), lines
         )
 
 
@@ -600,6 +602,20 @@ def test_the_deadline_bounds_a_silent_bucket(function: Function, stack: Stack) -
     ((kind, message),) = done.log.errors
     assert (kind, message.startswith("listing bucket b2d1-sandbox: no answer from")) == ("B2Error", True)
     assert (done.log.outcome, stack.rows()) == (FAILED, [])
+
+
+def test_a_log_shows_only_what_is_printable(function: Function, stack: Stack) -> None:
+    """`aws logs tail` prints each line as it is. The values in it stay the same."""
+    key = "\x9b31m \u202egpj \u2028 \ue000 \U000f0000 é日"
+    put(stack, f"{key}new")
+
+    refused = function({"prefix": f"{key}none", "verbose": True})
+    done = function({"prefix": key, "verbose": True})
+
+    assert refused.error is not None
+    assert str(refused.error).replace("\n", "").isprintable()
+    assert done.log.records[-1]["report"]["prefix"] == key
+    assert "".join(refused.lines + done.lines).isprintable()
 
 
 def test_what_a_killed_invocation_left_is_cleaned(function: Function, stack: Stack) -> None:

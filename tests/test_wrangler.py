@@ -33,6 +33,8 @@ HOSTILE = [
         "\u00a0",
         "\u2028",
     ),
+    *("\x85", "\x9b31m", "\xad", "\u200b", "\u2029", "\u202egpj", "\u2066a\u2069", "\u3000", "\ue000"),
+    *("\U000e0001", "\U000f0000", "\U0001fffe", "👨\u200d👩", "\\\u202e\\"),
     *("'", "''", '"', "it's", '"quoted"', "`", "\\", "\\n", "\\u0041", "%", "%0D%0A", "?1", ":a", "@a", "$a"),
     *(";", "a;b", ";\n--", "-- x", "/* x */", "*/", "'); DROP TABLE media_assets; --", "$$", "{{x}}"),
     *(
@@ -100,6 +102,7 @@ def test_the_sql_of_a_dry_run_makes_with_wrangler_the_rows_of_the_run(
     project.apply_migrations("lgfc_lite")
     project.execute_file("lgfc_lite", tmp_path / "dry-run.sql")
 
+    assert dry.stdout.replace("\n", "").isprintable()
     assert [row[2] for row in written] == [
         each["key"] for each in json.loads(inventory.read_text())["objects"]
     ]

@@ -17,11 +17,22 @@ An error is raised where it is understood and logged once, at the edge (`cli`, `
 """
 
 import enum
+import json
 
 
 def harmless(text: str, most: int = 10**9) -> str:
     """Write what a stranger said on one line, cut, and with nothing in it that a terminal or a log obeys."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:most])
+
+
+def printable(text: str) -> str:
+    """Write each character that is not printable, except a line feed, as its JSON escape.
+
+    In a JSON document, such characters stand only inside strings, so its values stay the same.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
 class Retry(enum.Enum):

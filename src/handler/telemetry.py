@@ -1,17 +1,25 @@
 """What a run leaves in CloudWatch: lines of JSON, and metrics in the embedded metric format."""
 
+import json
 import logging
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from b2d1.errors import B2D1Error
+from b2d1.errors import B2D1Error, printable
 from b2d1.report import SyncReport
+
+
+def _as_json(line: dict[str, Any]) -> str:
+    """Write a log line as JSON that does nothing to a terminal which shows it (aws logs tail, sam logs)."""
+    return printable(json.dumps(line, default=str, separators=(",", ":"), ensure_ascii=False))
+
 
 # Under the core's own name, so that its standard loggers are dressed in JSON too. Lambda believes the level
 # of a line only where the time has this form:
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
-logger = Logger(service="b2d1", name="%(name)s", utc=True, use_rfc3339=True)
+logger = Logger(service="b2d1", name="%(name)s", utc=True, use_rfc3339=True, json_serializer=_as_json)
 metrics = Metrics(namespace="b2d1")
 
 FIGURES = (
@@ -52,8 +60,8 @@ def tell_failure(error: BaseException) -> None:
     if isinstance(error, B2D1Error):
         kind = type(error).__name__
         logger.error(str(error), extra={"error": kind, "hint": error.hint, "exit_code": error.exit_code})
-        if error.hint:
-            # The text is all of an error that Lambda records, and mails.
-            error.message, error.doing, error.gave_up = f"{error}\nhint: {error.hint}", "", ""
+        # The text is all of an error that Lambda records, and mails.
+        text = printable(f"{error}\nhint: {error.hint}" if error.hint else str(error))
+        error.message, error.doing, error.gave_up = text, "", ""
     else:
         logger.error("unexpected failure", exc_info=error)

@@ -16,10 +16,15 @@ from b2d1.errors import B2D1Error
 class Runner(click.Group):
     """Runs a command; an error that has a name becomes a sentence, a hint and an exit code."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the arguments that come before the command's name."""
+        with _harmless_usage_errors():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
         try:
-            with _ended_as_by_ctrl_c(signal.SIGTERM):
+            with _ended_as_by_ctrl_c(signal.SIGTERM), _harmless_usage_errors():
                 return super().invoke(ctx)
         except B2D1Error as error:
             _complain(str(error), error.hint)
@@ -43,6 +48,16 @@ def _ended_as_by_ctrl_c(number: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before)
+
+
+@contextlib.contextmanager
+def _harmless_usage_errors() -> Iterator[None]:
+    """Make click's own errors printable: they quote arguments, such as the names of files."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = still(error.message)  # type: ignore[misc]
+        raise
 
 
 def verbose_option(command: Callable[..., None]) -> Callable[..., None]:

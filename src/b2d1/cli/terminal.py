@@ -1,5 +1,6 @@
 """What the runner shows a person: log lines and progress on stderr, and the summary of a run."""
 
+import codecs
 import contextlib
 import json
 import logging
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from b2d1.errors import B2D1Error, harmless
+from b2d1.errors import B2D1Error, harmless, printable
 from b2d1.report import SyncReport, VerifyReport
 
 stderr = Console(stderr=True, highlight=False)
@@ -20,7 +21,7 @@ def summary(report: SyncReport) -> str:
     """Tell a run's figures in a few lines, under the report's own names."""
     source = one_line(f"{report.bucket or 'inventory'}/{report.prefix}")
     lines = [
-        f"{source} -> {report.database_name or 'database'} {report.database_id}",
+        f"{source} -> {one_line(report.database_name or 'database')} {report.database_id}",
         f"discovered {report.discovered}, known {report.known}, new {report.new}",
         f"inserted {report.inserted}, rows_written {report.rows_written}, rows_read {report.rows_read}",
         f"list_requests {report.list_requests}, d1_requests {report.d1_requests}, {report.duration_ms} ms",
@@ -58,7 +59,7 @@ def findings(report: VerifyReport) -> str:
     names = ("matching", "different", "corrupt", "history", "outside")
     kinds = ", ".join(f"{name} {getattr(report, name)}" for name in names)
     lines = [
-        f"{source} against {report.database_name or 'database'} {report.database_id}",
+        f"{source} against {one_line(report.database_name or 'database')} {report.database_id}",
         f"discovered {report.discovered}, missing {report.missing}",
         f"rows {report.rows}, of which {kinds}",
         f"list_requests {report.list_requests}, d1_requests {report.d1_requests}, {report.duration_ms} ms",
@@ -93,12 +94,20 @@ def _receipt(report: SyncReport) -> str:
 
 
 class Stdout:
-    """Where data goes: in UTF-8 whatever the locale, and at once."""
+    """Where data goes: in UTF-8 whatever the locale, and at once.
+
+    On a terminal, what is not printable is written as JSON's escape; elsewhere the bytes are unchanged.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def write(self, data: bytes) -> None:
         """Write all of it; raises B2D1Error, or BrokenPipeError when whoever read it went away."""
         if sys.stdout is None:
             raise B2D1Error("stdout is closed", hint="Send it to a file, or to another program.")
+        if sys.stdout.isatty():
+            data = printable(self._decoder.decode(data)).encode()
         try:
             rest = memoryview(data)
             while rest:  # unbuffered, as under PYTHONUNBUFFERED, it may take only a part

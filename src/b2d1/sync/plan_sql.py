@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from b2d1.errors import printable
 from b2d1.sync.plan import Plan
 from b2d1.table.media_assets import COLUMNS
 
@@ -11,9 +12,9 @@ from b2d1.table.media_assets import COLUMNS
 STATEMENT_BYTES = 50_000
 STATEMENT_ROWS = 100
 
-# What must not stand in a literal: control characters (wrangler turns CRLF into LF), and the words that make
-# wrangler take a file for a transaction (packages/wrangler/src/d1/trimmer.ts in cloudflare/workers-sdk).
-_AWKWARD = re.compile(r"[\x00-\x1f\x7f]|(?<=BEGIN) (?=TRANSACTION)|(?<=SAVE)P(?=OINT)", re.IGNORECASE)
+# The words that make wrangler take a file for a transaction (packages/wrangler/src/d1/trimmer.ts in
+# cloudflare/workers-sdk).
+_TRANSACTION = re.compile(r"(?<=BEGIN) (?=TRANSACTION)|(?<=SAVE)P(?=OINT)", re.IGNORECASE)
 
 
 def statements(plan: Plan) -> Iterator[str]:
@@ -32,15 +33,19 @@ def statements(plan: Plan) -> Iterator[str]:
 
 
 def literal(value: str | int | None) -> str:
-    """Write a value as an SQL literal, on one line, whatever its characters."""
+    """Write a value as an SQL literal of printable characters, on one line.
+
+    Characters that are not printable could command a terminal or hide text; wrangler turns CRLF into LF.
+    """
     if value is None:
         return "NULL"
     if isinstance(value, int):
         return str(value)
-    if _clearly_plain(value) or not _AWKWARD.search(value):
+    if _clearly_plain(value) or (value.isprintable() and not _TRANSACTION.search(value)):
         return _quoted(value)
     # As JSON, which has an escape for every character. (A chain of || is soon too deep for D1.)
-    escaped = _AWKWARD.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+    escaped = printable(json.dumps(value, ensure_ascii=False))
+    escaped = _TRANSACTION.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped)
     return f"json_extract({_quoted(escaped)}, '$')"
 
 
