@@ -6,10 +6,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from click.testing import Result
@@ -951,6 +954,64 @@ def test_a_progress_bar_is_on_stderr_only(
     varying = rb'"(run_id|started_at|bookmark)": "[^"]*"|"duration_ms": \d+'
     found = [re.sub(varying, b"", text) for text in ((tmp_path / "out").read_bytes(), without.stdout_bytes)]
     assert found[0] == found[1] != b""
+
+
+@contextlib.contextmanager
+def to_a_socket() -> Iterator[tuple[BinaryIO, int]]:
+    reader, writer = socket.socketpair()
+    with reader, writer.makefile("wb") as out:
+        writer.close()
+        yield out, reader.fileno()
+
+
+@contextlib.contextmanager
+def to_a_pipe() -> Iterator[tuple[BinaryIO, int]]:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb"), os.fdopen(writer, "wb") as out:
+        yield out, reader
+
+
+@pytest.mark.parametrize("to", [to_a_pipe, to_a_socket], ids=lambda to: str(to.__name__))
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["inventory"], ["sync", "--dry-run"], ["sync", "--json"], ["sync"], ["verify", "--json"]),
+        *(
+            ["ingest", "inventory.json"],
+            ["verify", "inventory.json"],
+            ["diff", "inventory.json", "empty.json"],
+        ),
+    ],
+    ids=" ".join,
+)
+def test_no_bar_is_shown_while_data_goes_to_a_program(
+    b2d1: Run,
+    outside: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    command: list[str],
+    to: Callable[[], AbstractContextManager[tuple[BinaryIO, int]]],
+) -> None:
+    """Such a program, like less, jq and tee, may write to the terminal that stderr is."""
+    monkeypatch.chdir(tmp_path)
+    Path("inventory.json").write_bytes(b2d1("inventory", env=outside).stdout_bytes)
+    Path("empty.json").write_text('{"bucket":"b2d1-sandbox","objects":[]}')
+
+    with to() as (out, reader):
+        _, shown = on_terminal(*command, env=outside, stdout=out)
+        data = os.read(reader, 100_000)
+
+    assert [text for text in ("\x1b", LISTED, SENT, "rows read") if text in shown] == []
+    assert data != b""
+
+
+def test_a_bar_is_shown_while_data_goes_nowhere(outside: dict[str, str]) -> None:
+    """Nothing reads what goes to /dev/null."""
+    with Path(os.devnull).open("wb") as out:
+        _, shown = on_terminal("inventory", env=outside, stdout=out)
+
+    assert f"4 {LISTED}" in shown
 
 
 def test_a_summary_follows_the_bar_on_the_same_terminal(outside: dict[str, str]) -> None:

@@ -4,6 +4,8 @@ import codecs
 import contextlib
 import json
 import logging
+import os
+import stat
 import sys
 from typing import Self
 
@@ -128,13 +130,15 @@ class Stdout:
 class RunProgress:
     """Shows on stderr how far a run is, for as long as a `with` block, if that is a terminal.
 
-    Not while `printing` data to a terminal: it would be on the same one.
+    Not while `printing` data to a terminal, and never while stdout is a pipe: its reader (less, jq, tee) may
+    write to the same terminal.
     """
 
     def __init__(self, *, printing: bool = False) -> None:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         # isatty too: FORCE_COLOR makes rich take any file for a terminal.
         shown = stderr.is_terminal and stderr.file.isatty()
+        shown = shown and not _is_read_by_a_program()
         shown = shown and not (printing and sys.stdout and sys.stdout.isatty())
         # rich would redirect what is printed to stdout to the terminal, even if stdout is a file.
         self._bar = Progress(
@@ -165,6 +169,17 @@ class RunProgress:
     def hide(self) -> None:
         """Take the bar away, for good: data follows, perhaps on the same terminal."""
         self._bar.stop()
+
+
+def _is_read_by_a_program() -> bool:
+    """Return True if stdout is a pipe or a socket."""
+    if sys.stdout is None:
+        return False
+    try:
+        mode = os.fstat(sys.stdout.fileno()).st_mode
+    except (OSError, ValueError):  # closed, or not a file of this system
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def one_line(text: str) -> str:
