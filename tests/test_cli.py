@@ -398,15 +398,15 @@ def test_ingest_of_a_broken_inventory_says_that_nothing_was_written(b2d1: Run, s
     )
 
 
-def test_a_dry_run_with_nothing_new_prints_no_sql(b2d1: Run, filled: Stack) -> None:
-    """Where nothing is new, stdout stays empty: there is nothing to run."""
+def test_a_dry_run_with_nothing_new_prints_sql_without_effect(b2d1: Run, filled: Stack) -> None:
+    """A script may execute the file in any case, and wrangler fails on a file without a statement."""
     b2d1("sync", env=filled.env)
 
     result = b2d1("sync", "--dry-run", env=filled.env)
 
-    assert (result.exit_code, result.stdout) == (0, "")
+    assert (result.exit_code, result.stdout) == (0, "-- Nothing to insert.\nSELECT 1;\n")
     assert re.search(
-        r"new 0\ndry run: nothing written to D1, rows_read \d+ \(nothing is new: no SQL\)\n", result.stderr
+        r"new 0\ndry run: nothing written to D1, rows_read \d+ \(nothing is new\)\n", result.stderr
     )
 
 
@@ -765,11 +765,12 @@ def test_a_dry_migrate_prints_the_sql_and_writes_nothing(
     assert b2d1("ingest", env=d1.settings(), stdin=ONE_OBJECT).exit_code == 0
 
 
-def test_a_dry_migrate_with_nothing_due_prints_no_statement(b2d1: Run, stack: Stack) -> None:
-    """Where nothing is due, a dry run says so in a comment: what it prints is SQL in any case."""
+def test_a_dry_migrate_with_nothing_due_prints_sql_without_effect(b2d1: Run, stack: Stack) -> None:
+    """What a dry run prints is SQL that wrangler executes in any case."""
     result = b2d1("migrate", "--dry-run", env=stack.d1.settings())
 
-    assert (result.exit_code, result.stdout) == (0, "-- nothing to do: every migration is applied\n")
+    text = "-- nothing to do: every migration is applied\nSELECT 1;\n"
+    assert (result.exit_code, result.stdout) == (0, text)
 
 
 # The program itself: real streams, signals and terminals

@@ -137,9 +137,13 @@ def test_only_what_is_due_is_printed(tmp_path: Path) -> None:
     assert [row[1] for row in rows_after((sql, ()))] == ["k0", "k1"]
 
 
-def test_an_empty_plan_prints_nothing(tmp_path: Path) -> None:
-    """With nothing new there is no statement at all."""
-    assert list(plan_sql.statements(planned(tmp_path, []))) == []
+@pytest.mark.parametrize("new", [pytest.param(0, id="nothing new"), pytest.param(2, id="all deferred")])
+def test_a_plan_without_a_row_prints_a_statement_without_effect(tmp_path: Path, new: int) -> None:
+    """Wrangler fails on a file without a statement."""
+    objects = [MediaObject(f"k{number}", 1, "", None, "f") for number in range(new)]
+    (sql,) = plan_sql.statements(planned(tmp_path, objects, most=0))
+    assert sql.splitlines() == ["-- Nothing to insert.", "SELECT 1;"]
+    assert rows_after((sql, ())) == []
 
 
 def test_an_unsealed_plan_is_not_printed(tmp_path: Path) -> None:

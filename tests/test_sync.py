@@ -28,6 +28,7 @@ from b2d1.d1.database import Database
 from b2d1.errors import B2D1Error, B2Error, D1Error, GuardRefusal
 from b2d1.listing.listing import Listing
 from b2d1.media import MediaObject, media_uid
+from b2d1.sync import plan_sql
 from b2d1.sync.plan import CHUNK_ROWS
 from b2d1.sync.steps import Job, sync
 from b2d1.table.media_assets import CREATE_TABLE, UIDS_PER_REQUEST
@@ -331,16 +332,13 @@ class TestDryRun:
         assert stack.sync().inserted == 6
         assert stack.rows(ROWS)[1:] == simulated
 
-    def test_nothing_new_prints_nothing(self, stack: Stack) -> None:
-        """A dry run with nothing to do prints no statement."""
+    def test_nothing_new_prints_a_statement_without_effect(self, stack: Stack) -> None:
+        """A dry run with nothing to do prints a SELECT, so that wrangler can execute the file."""
         stack.b2.put("a", b"1")
         stack.sync()
-        assert (
-            run(
-                stack, Objects([MediaObject("a", 1, "", quoted_etag(b"1"), quoted_etag(b"1"))]), dry_run=True
-            )[1]
-            == []
-        )
+        assert run(
+            stack, Objects([MediaObject("a", 1, "", quoted_etag(b"1"), quoted_etag(b"1"))]), dry_run=True
+        )[1] == [plan_sql.NOTHING]
 
     def test_it_is_refused_what_a_run_would_be_refused(self, stack: Stack) -> None:
         """A guard refuses a dry run too: its SQL would do the same harm."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from conftest import AnyD1
+from conftest import AnyD1, Stack
 
 from b2d1.table.media_assets import COLUMNS
 from sandbox.cloudflare import CloudflareD1
@@ -126,3 +126,34 @@ def test_wrangler_has_nothing_to_migrate_after_b2d1(project: Wrangler, b2d1: Run
     assert [name in before for name in NAMES] == [True, True]
     assert ["No migrations to apply!" in said for said in after] == [True, True]
     assert [name in said for said in after for name in NAMES] == [False] * 4
+
+
+@pytest.mark.parametrize("command", ["sync", "migrate"])
+def test_wrangler_executes_what_a_dry_run_with_nothing_to_do_prints(
+    stack: Stack, project: Wrangler, b2d1: Run, tmp_path: Path, command: str
+) -> None:
+    """A script that executes the file of every dry run does not fail, and changes nothing."""
+    stack.b2.put("a", b"1")
+    stack.sync()
+    project.apply_migrations("lgfc_lite")
+
+    dry = b2d1(command, "--dry-run", env=stack.env)
+    (tmp_path / "plan.sql").write_bytes(dry.stdout_bytes)
+    project.execute_file("lgfc_lite", tmp_path / "plan.sql")
+
+    assert dry.exit_code == 0
+    with project, CloudflareD1(project) as d1:
+        assert table(d1) == []
+
+
+def test_wrangler_executes_what_a_dry_migrate_prints(
+    project: Wrangler, b2d1: Run, d1: AnyD1, tmp_path: Path
+) -> None:
+    """The SQL of all migrations makes the tables, and executing it again fails on none of them."""
+    dry = b2d1("migrate", "--dry-run", env=d1.settings())
+    (tmp_path / "plan.sql").write_bytes(dry.stdout_bytes)
+    project.execute_file("lgfc_lite", tmp_path / "plan.sql")
+    project.execute_file("lgfc_lite", tmp_path / "plan.sql")
+
+    with project, CloudflareD1(project) as engine:
+        assert table(engine) == []

@@ -162,8 +162,9 @@ def migrate(*, dry_run: bool) -> None:
             stdout.line(f"applied {migration.name}")
     if not due:
         migrations.refuse_gone(database, shipped)
-        comment = "-- " if dry_run or settings.dry_run else ""
-        stdout.line(f"{comment}nothing to do: every migration is applied")
+        text = "nothing to do: every migration is applied"
+        # wrangler fails on a file without a statement.
+        stdout.line(f"-- {text}\nSELECT 1;" if dry_run or settings.dry_run else text)
 
 
 @main.command()

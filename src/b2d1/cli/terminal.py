@@ -32,7 +32,7 @@ def summary(report: SyncReport) -> str:
     if report.dry_run:
         lines[2] = f"dry run: nothing written to D1, rows_read {report.rows_read}"
         if not report.new:
-            lines[2] += " (nothing is new: no SQL)"
+            lines[2] += " (nothing is new)"
     elif not report.new:
         lines[2] += " (nothing to do)"
     lines.append(_receipt(report))

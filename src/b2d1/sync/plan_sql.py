@@ -12,13 +12,18 @@ from b2d1.table.media_assets import COLUMNS
 STATEMENT_BYTES = 50_000
 STATEMENT_ROWS = 100
 
+# A script executes the file of every dry run, and wrangler fails on a file without a statement.
+NOTHING = "-- Nothing to insert.\nSELECT 1;"
+
 # The words that make wrangler take a file for a transaction (packages/wrangler/src/d1/trimmer.ts in
 # cloudflare/workers-sdk).
 _TRANSACTION = re.compile(r"(?<=BEGIN) (?=TRANSACTION)|(?<=SAVE)P(?=OINT)", re.IGNORECASE)
 
 
 def statements(plan: Plan) -> Iterator[str]:
-    """Yield the INSERT statements, each ended by a semicolon."""
+    """Yield the INSERT statements, each ended by a semicolon; if there are none, a SELECT without effect."""
+    if not plan.due:
+        yield NOTHING
     for chunk in plan.chunks():
         values: list[str] = []
         weight = 0
