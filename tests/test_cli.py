@@ -601,8 +601,8 @@ def test_ingest_reads_a_file_or_stdin(
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        (b"{}", "from stdin: it has no objects"),
-        (b"", "from stdin: line 1: the file ends where { should"),
+        (b"{}", "from stdin: the document is empty: {}"),
+        (b"", "from stdin: the file is empty"),
         (
             b'{"objects":[{"key":"a","size":"1); DELETE FROM media_assets; --","file_id":"b"}]}',
             "from stdin: object 1 (line 1): its size is no whole number",

@@ -61,7 +61,7 @@ def read_list(read: JsonStream) -> list[Any]:
 
 def fault_of(*parts: bytes) -> str:
     """Read a list that is none, and return what is said about it."""
-    with pytest.raises(ValueError, match=r"stands|ends|is not") as caught:
+    with pytest.raises(ValueError, match=r"stands|cut off|is not") as caught:
         read_list(JsonStream(Parts(*parts)))
     return str(caught.value)
 
@@ -124,14 +124,25 @@ def test_a_byte_order_mark_is_no_part_of_the_document() -> None:
 @pytest.mark.parametrize(
     ("document", "fault"),
     [
-        pytest.param(b"", "line 1: the file ends where [ should", id="nothing"),
-        pytest.param(b" \n \n", "line 3: the file ends where [ should", id="white space only"),
+        pytest.param(b"", "line 1: the file is cut off: expected [", id="nothing"),
+        pytest.param(b" \n \n", "line 3: the file is cut off: expected [", id="white space only"),
         pytest.param(b"\n{}", "line 2: '{' stands where [ should", id="another mark"),
         pytest.param(b"[1\n\n2]", "line 3: '2' stands where , or ] should", id="no comma"),
-        pytest.param(b"[1", "line 1: the file ends where , or ] should", id="ends behind a value"),
+        pytest.param(b"[1", "line 1: the file is cut off: expected , or ]", id="ends behind a value"),
+        pytest.param(b"[1,\n", "line 2: the file is cut off: expected one", id="ends behind a comma"),
+        pytest.param(b'["a', "line 1: the file is cut off: expected one", id="half a text"),
+        pytest.param(b'["\\', "line 1: the file is cut off: expected one", id="half an escape"),
+        pytest.param(b'["\\u00', "line 1: the file is cut off: expected one", id="half an escape by number"),
+        pytest.param(b"[-", "line 1: the file is cut off: expected one", id="half a negative number"),
+        pytest.param(b"[fals", "line 1: the file is cut off: expected one", id="half a word"),
+        pytest.param(b'[{"a":', "line 1: the file is cut off: expected one", id="half an object"),
+        pytest.param(b"[{", "line 1: the file is cut off: expected one", id="an object begun"),
+        pytest.param(b'["\\u00x"]', "line 1: no whole JSON value stands where one should", id="a bad escape"),
         pytest.param(
-            b"[1,\n", "line 2: no whole JSON value stands where one should", id="ends behind a comma"
+            b'["\\u0x"', "line 1: no whole JSON value stands where one should", id="a bad escape last"
         ),
+        pytest.param(b'["\\u0041', "line 1: the file is cut off: expected one", id="an escape last"),
+        pytest.param(b"[{x} end", "line 1: no whole JSON value stands where one should", id="a bad object"),
         pytest.param(
             b"[\n1,\n]", "line 3: no whole JSON value stands where one should", id="comma at the end"
         ),
@@ -147,7 +158,11 @@ def test_a_byte_order_mark_is_no_part_of_the_document() -> None:
         pytest.param(b"[\x0c1]", "line 1: no whole JSON value stands where one should", id="form feed"),
         pytest.param(b'[1,\n"\xff",\n1]', "line 2: the text is not UTF-8", id="no UTF-8"),
         pytest.param(b'[1,\n"\xed\xa0\x80"]', "line 2: the text is not UTF-8", id="surrogate in UTF-8"),
-        pytest.param(b'[1,\n\n"\xc3', "line 3: the text is not UTF-8", id="ends within a character"),
+        pytest.param(
+            b'[1,\n\n"\xc3',
+            "line 3: the file is cut off: expected the rest of a character",
+            id="ends within a character",
+        ),
         pytest.param("[1]".encode("utf-16"), "line 1: the text is not UTF-8", id="UTF-16"),
         pytest.param(
             "[1]".encode("utf-16-le"), "line 1: no whole JSON value stands where one should", id="LE"
@@ -200,5 +215,5 @@ def test_a_number_of_thousands_of_digits_is_refused() -> None:
 
 def test_a_value_is_called_by_its_name_in_a_fault() -> None:
     """Who reads a value says what a fault is to call it."""
-    with pytest.raises(ValueError, match="line 1: no whole JSON value stands where object 3 should"):
+    with pytest.raises(ValueError, match="line 1: the file is cut off: expected object 3"):
         JsonStream(Parts(b"{")).value("object 3")

@@ -1,6 +1,7 @@
 """JSON read value by value from a stream, so that a document of any length takes little memory."""
 
 import codecs
+import json
 import re
 from typing import Any, Protocol
 
@@ -14,6 +15,10 @@ MAX_VALUE_CHARS = 1_000_000
 _SPACE = re.compile(r"[ \t\n\r]*")
 # What a number may go on with: the 1 that ends what is read so far may be the beginning of 1.5 or 1e3.
 _MAY_GO_ON = re.compile(r"[-+.0-9eE]*\Z")
+
+
+class CutOffError(ValueError):
+    """The document ends before it is complete."""
 
 
 class Bytes(Protocol):
@@ -52,8 +57,10 @@ class JsonStream:
     def take(self, marks: str) -> str:
         """Read one of these marks."""
         mark = self.peek()
-        if not mark or mark not in marks:
-            raise self.fault(f"{mark!r} stands" if mark else "the file ends", " or ".join(marks))
+        if not mark:
+            raise self._cut_off(" or ".join(marks))
+        if mark not in marks:
+            raise self.fault(f"{mark!r} stands", " or ".join(marks))
         self._at += 1
         return mark
 
@@ -62,9 +69,10 @@ class JsonStream:
         self.peek()
         while True:
             fault: Exception | None = None
-            value, end = None, len(self._text)
+            text = self._text
+            value, end = None, len(text)
             try:
-                value, end = read_value(self._text, self._at)
+                value, end = read_value(text, self._at)
             except TwiceError as error:
                 raise self.fault("an object with a name that stands twice in it stands", expected) from error
             except (ValueError, RecursionError) as error:
@@ -75,6 +83,8 @@ class JsonStream:
                     raise self.fault(f"{most} stands", expected) from fault
                 if self._read_more():
                     continue
+            if fault and _is_cut_off(fault, text):
+                raise self._cut_off(expected) from fault
             if fault:
                 raise self.fault("no whole JSON value stands", expected) from fault
             self._at = end
@@ -83,6 +93,9 @@ class JsonStream:
     def fault(self, found: str, expected: str) -> ValueError:
         """Describe what is wrong at this place."""
         return ValueError(f"line {self.line:,}: {found} where {expected} should")
+
+    def _cut_off(self, expected: str) -> CutOffError:
+        return CutOffError(f"line {self.line:,}: the file is cut off: expected {expected}")
 
     def _read_more(self) -> bool:
         """Read another part; false at the end of the stream."""
@@ -93,9 +106,21 @@ class JsonStream:
         try:
             text = self._decoder.decode(data, final=self._ended)
         except UnicodeDecodeError as error:
+            if error.reason == "unexpected end of data":
+                raise self._cut_off("the rest of a character") from None
             line = self.line + self._text.count("\n", self._at) + error.object.count(b"\n", 0, error.start)
             raise ValueError(f"line {line:,}: the text is not UTF-8") from None
         self._line = self.line
         self._text = self._text[self._at :] + text
         self._at = self._line_is_of = 0
         return bool(text) or self._read_more()
+
+
+def _is_cut_off(fault: Exception, text: str) -> bool:
+    """Return True if nothing but the end of the text is wrong with a value."""
+    if not isinstance(fault, json.JSONDecodeError):
+        return False
+    rest = text[fault.pos :].strip()
+    half_an_escape = fault.msg.startswith("Invalid \\u") and re.fullmatch("u[0-9a-fA-F]{0,4}", rest)
+    half_a_word = any(word.startswith(rest) for word in ("true", "false", "null", "-"))
+    return fault.msg.startswith("Unterminated string") or bool(half_an_escape) or half_a_word

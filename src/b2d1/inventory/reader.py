@@ -3,20 +3,18 @@
 Also one of the original scripts, which has `objects` and nothing else.
 """
 
-import gzip
 import itertools
-import zlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 from b2d1.errors import InventoryError
-from b2d1.inventory.json_stream import Bytes, JsonStream
+from b2d1.inventory.file_form import AGAIN, PAGE, FormError, unpacked
+from b2d1.inventory.json_stream import Bytes, CutOffError, JsonStream
 from b2d1.media import MAX_KEY_BYTES, Batch, ListMode, MediaObject, fault_in
 from b2d1.scratch import disk_faults, open_scratch
 
 BATCH = 1000
-GZIP_BEGINS = b"\x1f"  # as no JSON does
 REQUIRED = {"key": str, "size": int, "file_id": str}
 HINT = "An inventory is what `b2d1 inventory` prints."
 KINDS = REQUIRED | {"etag": str, "last_modified": str}
@@ -39,16 +37,19 @@ class InventoryFile:
 
     def __iter__(self) -> Iterator[MediaObject]:
         try:
-            yield from self._document(JsonStream(_unzipped(self._stream)))
-        except (ValueError, EOFError, zlib.error, OSError) as error:
-            raise InventoryError(
-                str(error),
-                doing=f"reading inventory {self.name}",
-                hint=HINT,
-            ) from error
+            yield from self._document(JsonStream(unpacked(self._stream)))
+        except (ValueError, OSError) as error:
+            hint = error.fix if isinstance(error, FormError) else HINT
+            if isinstance(error, CutOffError):
+                hint = AGAIN
+            raise InventoryError(str(error), doing=f"reading inventory {self.name}", hint=hint) from error
 
     def _document(self, read: JsonStream) -> Iterator[MediaObject]:
         names = set[str]()
+        if (first := read.peek()) == "<":
+            raise FormError("the file is an HTML or XML page", PAGE)
+        if not first:
+            raise FormError("the file holds only white space", AGAIN)
         mark = read.take("{")
         while mark != "}" and not (mark == "{" and read.peek() == "}"):
             name = read.value()
@@ -64,7 +65,7 @@ class InventoryFile:
                 self._keep(name, read.value())
             mark = read.take(",}")
         if "objects" not in names:
-            raise ValueError("it has no objects")
+            raise ValueError("it has no objects" if names else "the document is empty: {}")
         if read.peek():
             raise read.fault("more stands", "the end")
 
@@ -95,24 +96,6 @@ def _is_text(value: Any) -> bool:
         return isinstance(value, str) and len(value.encode()) <= MAX_KEY_BYTES and "\0" not in value
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write and UTF-8 cannot
         return False
-
-
-class _Again:
-    """A stream with its first byte put back."""
-
-    def __init__(self, first: bytes, stream: Bytes) -> None:
-        self._first = first
-        self._stream = stream
-
-    def read(self, size: int) -> bytes:
-        first, self._first = self._first, b""
-        return first + self._stream.read(size - len(first))
-
-
-def _unzipped(stream: Bytes) -> Bytes:
-    first = stream.read(1)
-    again: Any = _Again(first, stream)
-    return gzip.GzipFile(fileobj=again) if first == GZIP_BEGINS else again
 
 
 def _media(entry: Any, place: str) -> MediaObject:
