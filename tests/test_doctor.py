@@ -29,7 +29,15 @@ CHECKS = [
         "B2 key's restriction",
         "B2 endpoint",
     ),
-    *("clock", "B2 bucket", "B2 listing", "Cloudflare token", "Cloudflare account", "D1 database"),
+    *(
+        "clock",
+        "B2 bucket",
+        "B2 listing",
+        "B2 pages",
+        "Cloudflare token",
+        "Cloudflare account",
+        "D1 database",
+    ),
     *(
         "table media_assets",
         "indexes",
@@ -90,14 +98,17 @@ def test_the_golden_file_has_no_other_forms() -> None:
 
 
 def test_a_healthy_one_is_asked_little_and_never_waited_for(it: Patient) -> None:
-    """All is ok after two requests of B2, four of Cloudflare and eight SELECTs, and without a pause."""
+    """All is ok after three requests of B2, four of Cloudflare and eight SELECTs, and without a pause."""
     it.stack.b2.requests.clear()
     it.stack.d1.requests.clear()
 
     lines, _ = examined(it, Form(by=rule("ENABLED")))
 
     assert {each.status for each in lines} == {Status.OK}
-    assert it.stack.b2.requests == ["GET /b2api/v4/b2_authorize_account", "GET ListObjectsV2"]
+    assert it.stack.b2.requests == [
+        "GET /b2api/v4/b2_authorize_account",
+        *["GET ListObjectsV2"] * 2,
+    ]
     assert [request.partition(" ")[0] for request in it.stack.d1.requests] == [*["GET"] * 4, *["POST"] * 8]
     assert it.stack.time.pauses == []
 
@@ -113,7 +124,7 @@ def test_the_key_of_another_host_is_sent_to_nobody_else(it: Patient) -> None:
 
     lines, _ = examined(it, Form({"B2_NATIVE_URL": ""}))
 
-    assert it.stack.b2.requests == ["GET ListObjectsV2"]
+    assert it.stack.b2.requests == ["GET ListObjectsV2"] * 2
     assert line(lines, "B2 key").status is Status.NOT_CHECKED
 
 
@@ -207,7 +218,7 @@ def test_the_command_speaks_json(b2d1: Callable[..., Result], it: Patient) -> No
     report = json.loads(text)
     assert (result.exit_code, report["exit_code"]) == (4, 4)
     assert [check["check"] for check in report["checks"]] == CHECKS
-    assert report["checks"][11] == {
+    assert report["checks"][CHECKS.index("D1 database")] == {
         "check": "D1 database",
         "status": "fail",
         "found": NO_LGFC.format(it.stack.d1.url),
@@ -242,7 +253,7 @@ def test_the_command_draws_a_table_on_a_terminal(it: Patient) -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
     rows = [re.split(r"  +", row.strip(), maxsplit=2) for row in text.splitlines()]
     assert code == 4
-    assert [row[1] for row in rows if row[0] in set(Status)] == [*CHECKS[:12], "6 checks", *CHECKS[18:]]
+    assert [row[1] for row in rows if row[0] in set(Status)] == [*CHECKS[:13], "6 checks", *CHECKS[19:]]
     assert ["fail", "D1 database", NO_LGFC.format(it.stack.d1.url)] in rows
     assert [LGFC_FIX] in rows
 

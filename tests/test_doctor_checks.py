@@ -295,7 +295,7 @@ def test_a_listing_is_looked_at(
     """Order and identities are as a run takes them for granted, or the line says which are not."""
     server.give(page(rows, mode))
 
-    _, line = run(BucketChecks(server.settings(mode), fake_time.retrying()).checks())
+    _, line, _ = run(BucketChecks(server.settings(mode), fake_time.retrying()).checks())
 
     assert (line.check, line.status, line.found) == ("B2 listing", status, found)
 
@@ -304,16 +304,39 @@ def test_a_listing_outside_the_prefix_is_no_listing(server: PageServer, fake_tim
     """A host that ignores the prefix is told."""
     server.give(page(ROWS))
 
-    _, line = run(BucketChecks(server.settings(prefix="b"), fake_time.retrying()).checks())
+    _, line, _ = run(BucketChecks(server.settings(prefix="b"), fake_time.retrying()).checks())
 
     assert (line.status, line.found) == (Status.FAIL, "keys do not begin with B2_PREFIX")
+
+
+@pytest.mark.parametrize(
+    ("following", "status", "found"),
+    [
+        pytest.param("b c", Status.OK, "a page requested by a key begins behind that key", id="right"),
+        pytest.param(
+            "c d", Status.FAIL, "asked for keys after 'a', the host lists 'c', not 'b'", id="skipped"
+        ),
+        pytest.param(
+            "a b", Status.FAIL, "asked for keys after 'a', the host lists 'a', not 'b'", id="ignored"
+        ),
+        pytest.param("", Status.FAIL, "asked for keys after 'a', the host lists no key, not 'b'", id="empty"),
+    ],
+)
+def test_a_page_that_is_requested_by_a_key_is_looked_at(
+    server: PageServer, fake_time: FakeTime, following: str, *, status: Status, found: str
+) -> None:
+    server.give(page([Row("a"), Row("b")]), page([Row(key) for key in following.split()]))
+
+    *_, line = run(BucketChecks(server.settings(), fake_time.retrying()).checks())
+
+    assert (line.check, line.status, line.found) == ("B2 pages", status, found)
 
 
 def test_an_empty_page_that_others_follow_is_no_fault(server: PageServer, fake_time: FakeTime) -> None:
     """B2 may answer with a page of nothing and go on: only a listing without an object is refused."""
     server.give(page([], then="more"))
 
-    bucket, listing = run(BucketChecks(server.settings(), fake_time.retrying()).checks())
+    bucket, listing, _ = run(BucketChecks(server.settings(), fake_time.retrying()).checks())
 
     assert (bucket.status, listing.status) == (Status.OK, Status.OK)
 
@@ -322,7 +345,7 @@ def test_an_answer_that_is_no_listing_fails_the_bucket(server: PageServer, fake_
     """What the page reader refuses is the bucket's line, and the listing was not looked at."""
     server.give(Answer(b"<html></html>"))
 
-    bucket, listing = run(BucketChecks(server.settings(), fake_time.retrying(attempts=1)).checks())
+    bucket, listing, _ = run(BucketChecks(server.settings(), fake_time.retrying(attempts=1)).checks())
 
     assert (bucket.status, bucket.exit_code, listing.status) == (Status.FAIL, 3, Status.NOT_CHECKED)
 

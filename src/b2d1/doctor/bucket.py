@@ -21,7 +21,7 @@ USUAL_ID = {"objects": "quoted ETag", "versions": "VersionId of B2's form, 4_zâ€
 
 
 class BucketChecks:
-    """Two checks on one request; after them `page` is the bucket's first page, or None."""
+    """Three checks on two requests; after them `page` is the bucket's first page, or None."""
 
     def __init__(self, settings: B2Settings | None, retrying: Retrying) -> None:
         self.page: Page | None = None
@@ -31,7 +31,11 @@ class BucketChecks:
     def checks(self) -> list[Check]:
         """List the checks, in their order."""
         given = () if self._settings else (SETTINGS,)
-        return [Check(BUCKET, self._listed, given), Check("B2 listing", self._as_assumed, (BUCKET,))]
+        return [
+            Check(BUCKET, self._listed, given),
+            Check("B2 listing", self._as_assumed, (BUCKET,)),
+            Check("B2 pages", self._follow, (BUCKET,)),
+        ]
 
     def _listed(self) -> Found:
         if (settings := self._settings) is None:
@@ -77,6 +81,23 @@ class BucketChecks:
                 "Fill a table from this host alone: at another one its objects would get a second media_uid.",
             )
         return ok(f"{order}, each with a {usual}" if keys else "no object to look at")
+
+    def _follow(self) -> Found:
+        """Check what listing several pages rests on: a page requested by a key begins behind that key."""
+        settings, page = self._settings, self.page
+        if settings is None or page is None or len(page.keys) < 2:
+            return not_checked("it needs two keys")
+        bucket = Bucket(settings, self._retrying)
+        start, last = page.keys[-2:]
+        following = bucket.page(bucket.after(start))
+        if following.keys[:1] == [last]:
+            return ok("a page requested by a key begins behind that key")
+        listed = repr(following.keys[0]) if following.keys else "no key"
+        return fail(
+            B2Error.exit_code,
+            f"asked for keys after {start!r}, the host lists {listed}, not {last!r}",
+            UNSOUND_HINT,
+        )
 
 
 def _has_usual_id(media: MediaObject, mode: ListMode) -> bool:
