@@ -24,6 +24,7 @@ STEPS = {
     media_assets.SAMPLE_KEYS: "sample",
     guards.OTHER_FORM: "forms",
     guards.OTHER_IDENTITY: "identity",
+    guards.HAS_FORM: "odd form",
     guards.HAS_ROWS: "rows",
     guards.COUNT_ROWS: "count",
     guards.SHARES_A_KEY: "keys",

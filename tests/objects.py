@@ -47,6 +47,7 @@ class Objects:
     bucket = "bucket"
     prefix = ""
     list_mode: ListMode = "objects"
+    is_bucket = True
     unidentified = 0
     requests = 1
     key_order = "utf-8"

@@ -7,7 +7,7 @@ from typing import Any
 from conftest import AnyD1, FakeTime
 
 from b2d1.d1.database import Database
-from b2d1.media import ListMode, media_uid
+from b2d1.media import media_uid
 from b2d1.settings import Settings
 from b2d1.table.guards import Guards
 from b2d1.table.media_assets import MediaAssets
@@ -38,9 +38,9 @@ class Bench:
         self.database.resolve()
         self.table = MediaAssets(self.database, time.retrying())
 
-    def guards(self, mode: ListMode = "objects") -> Guards:
+    def guards(self) -> Guards:
         """Make the guards of the table."""
-        return Guards(self.table, mode)
+        return Guards(self.table)
 
     def execute(self, sql: str) -> None:
         """Run statements behind the server's back."""

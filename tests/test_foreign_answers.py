@@ -44,7 +44,7 @@ def table_of(database: Database) -> MediaAssets:
 
 
 def guards_of(database: Database) -> Guards:
-    return Guards(table_of(database), "objects")
+    return Guards(table_of(database))
 
 
 # What a run asks of D1, with a sound answer to it and what it makes of that.
@@ -55,7 +55,10 @@ ASKED: dict[str, tuple[Callable[[Database], Any], Any, Any]] = {
     "other identities": (
         lambda d1: guards_of(d1).refuse_other_identity(["[]"]),
         answer([["a", "b", "c", 1]]),
-        "1 new rows are objects that the table holds under another media_uid: 'a' with b2_file_id b, now c",
+        (
+            "1 new rows are objects that the table has already under another media_uid: "
+            "'a' with b2_file_id b, now c"
+        ),
     ),
     "a figure": (lambda d1: table_of(d1).count_missing("[]"), answer([[7]]), 7),
     "an insert": (lambda d1: tuple(table_of(d1).insert("[]")), answer([], changes=3), ([], 3, True, None)),

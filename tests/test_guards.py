@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tables import DOCUMENTED_TABLE, Bench, Row, chunk, row
 
 from b2d1.errors import GuardRefusal
-from b2d1.media import media_uid
+from b2d1.media import FORM_OF_MODE, media_uid
 from b2d1.table import guards
 
 VERSION = (
@@ -97,6 +97,46 @@ class TestIdentityGuard:
                 OBJECTS_HINT,
                 id="no file id stored, now versions",
             ),
+            pytest.param(
+                "objects", row("k", '"e"', None), row("k", "e", None), MAKE_ANEW_HINT, id="no etags, now bare"
+            ),
+            pytest.param(
+                "objects", row("k", '"e"', '"e"'), row("k", "e", None), MAKE_ANEW_HINT, id="now bare, no etag"
+            ),
+            pytest.param(
+                "objects",
+                row("k", '"e"', '"e"'),
+                row("k", "sha1", None),
+                MAKE_ANEW_HINT,
+                id="now another hash",
+            ),
+            pytest.param(
+                "objects", row("k", '"e"', '"e"'), row("k", "f", "f"), MAKE_ANEW_HINT, id="replaced, now bare"
+            ),
+            pytest.param(
+                "objects",
+                row("k", '"e"', '"e"'),
+                row("k", VERSION, None),
+                OBJECTS_HINT,
+                id="a file id alone",
+            ),
+            pytest.param(
+                "versions", row("k", '"e"', '"e"'), row("k", VERSION, '"f"'), OBJECTS_HINT, id="another etag"
+            ),
+            pytest.param(
+                "versions",
+                ("b2_other", "k", None, 1, '"e"'),
+                row("k", VERSION, None),
+                OBJECTS_HINT,
+                id="no file id stored, now a B2 file id alone",
+            ),
+            pytest.param(
+                "objects",
+                row("k", VERSION, None),
+                row("k", '"e"', '"e"'),
+                VERSIONS_HINT,
+                id="no etag stored",
+            ),
         ],
     )
     def test_the_same_content_under_another_uid_is_refused(
@@ -105,10 +145,10 @@ class TestIdentityGuard:
         """The same key and etag, quotes aside, under another uid is refused, and the setting named."""
         table.fill(stored)
         with pytest.raises(GuardRefusal) as refusal:
-            table.guards(mode).refuse_other_identity([chunk(new)])
+            table.guards().refuse_other_identity([chunk(new)])
         assert (refusal.value.exit_code, refusal.value.hint.startswith(hint)) == (5, True)
         assert str(refusal.value) == (
-            "1 new rows are objects that the table holds under another media_uid: "
+            "1 new rows are objects that the table has already under another media_uid: "
             f"'k' with b2_file_id {stored[2]}, now {new[2]}"
         )
         assert [text.split()[0] for text in table.d1.statements] == ["SELECT"]
@@ -120,12 +160,16 @@ class TestIdentityGuard:
             pytest.param("objects", row("k", '"e"', '"e"'), row("K", '"e"', '"e"'), id="another key"),
             pytest.param("objects", row("k", '"e"', '"e"'), row("k ", '"e"', '"e"'), id="a longer key"),
             pytest.param("objects", row("k", '"e"', '"e"'), row("k", '"e"', '"e"'), id="the same uid"),
-            pytest.param("objects", row("k", '"e"', None), row("k", "e", None), id="no etags"),
-            pytest.param("objects", row("k", '"e"', '"E"'), row("k", "e", '"e"'), id="another letter"),
+            pytest.param("objects", row("k", '"e"', '"e"'), row("k", '"E"', '"E"'), id="another letter"),
+            pytest.param("objects", row("k", '"e"', None), row("k", '"f"', None), id="no etags"),
+            pytest.param("objects", row("k", "e", "e"), row("k", "f", "f"), id="another host's form"),
             pytest.param(
                 "versions", row("k", VERSION, '"e"'), row("k", f"{VERSION}1", '"e"'), id="uploaded again"
             ),
-            pytest.param("versions", row("k", '"e"', '"e"'), row("k", VERSION, '"f"'), id="another etag"),
+            pytest.param("versions", row("k", VERSION, None), row("k", f"{VERSION}1", None), id="no etag"),
+            pytest.param(
+                "objects", ("b2_x", "k", None, 1, "e"), row("k", '"f"', '"f"'), id="no file id stored"
+            ),
         ],
     )
     def test_what_is_not_the_same_is_let_through(
@@ -133,7 +177,7 @@ class TestIdentityGuard:
     ) -> None:
         """Another key, another content or, with version ids, another upload is no second identity."""
         table.fill(stored)
-        table.guards(mode).refuse_other_identity([chunk(new)])
+        table.guards().refuse_other_identity([chunk(new)])
 
     def test_it_counts_exactly_over_all_chunks(self, table: Bench) -> None:
         """Each new row counts once, however many stored rows stand against it; three examples are given."""
@@ -186,10 +230,11 @@ class TestOtherForms:
         """One such row among usual ones is found by one SELECT; usual ones alone are none."""
         usual = [VERSION if mode == "versions" else f'"{number}"' for number in range(9)]
         table.fill(*(row(f"usual{number}", file_id, file_id) for number, file_id in enumerate(usual)))
-        assert table.guards(mode).has_other_forms() is False
+        form = FORM_OF_MODE[mode]
+        assert table.guards().has_other_forms(form) is False
         table.fill(stored)
         table.d1.statements.clear()
-        assert table.guards(mode).has_other_forms() is other
+        assert table.guards().has_other_forms(form) is other
         assert [text.split()[0] for text in table.d1.statements] == ["SELECT"]
 
     @given(
@@ -208,9 +253,9 @@ class TestOtherForms:
             connection.execute(DOCUMENTED_TABLE)
             insert = "INSERT INTO media_assets (media_uid, b2_key, b2_file_id, size, etag)"
             connection.execute(f"{insert} VALUES (?, 'k', ?, 1, ?)", (uid, *stored))
-            ((other,),) = connection.execute(guards.OTHER_FORM, (mode,)).fetchall()
+            ((other,),) = connection.execute(guards.OTHER_FORM, (FORM_OF_MODE[mode],)).fetchall()
             new = chunk(row("k", file_id, etag))
-            refused = connection.execute(guards.OTHER_IDENTITY, (new, mode)).fetchall()
+            refused = connection.execute(guards.OTHER_IDENTITY, (new,)).fetchall()
         assert other or not refused
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from b2d1.media import MAX_FIELD_BYTES, MAX_KEY_BYTES, MAX_SIZE, MediaObject, fault_in, media_uid
+from b2d1.media import MAX_FIELD_BYTES, MAX_KEY_BYTES, MAX_SIZE, MediaObject, fault_in, form_of, media_uid
+from b2d1.table.identity import STORED_FORM
 
 GOLDEN: list[dict[str, str]] = json.loads((Path(__file__).parent / "data/media_uids.json").read_bytes())
 
@@ -170,3 +173,24 @@ def test_an_object_without_fault_can_be_written(candidate: MediaObject) -> None:
         assert 0 < len(candidate.key.encode()) <= MAX_KEY_BYTES
         assert 0 <= candidate.size <= MAX_SIZE
         assert len(media_uid(candidate.file_id, candidate.key)) == 43
+
+
+@pytest.mark.parametrize(
+    ("file_id", "form"),
+    [
+        ('"0cc175b9c0f1b6a831c399e269772661"', "quoted"),
+        ('"0cc175b9c0f1b6a831c399e269772661-3"', "quoted"),
+        ("4_z1_f1_d20260101_m000000_c004_v1_t0001", "version"),
+        ("0cc175b9c0f1b6a831c399e269772661", "hash of 32"),
+        ("0cc175b9c0f1b6a831c399e269772661-3", "hash of 32"),
+        ("86f7e437faa5a7fce15d1ddcb9eaeaea377667b8", "hash of 40"),
+        ("86f7e437faa5a7fce15d1ddcb9eaeaea377667bX", "bare"),
+        ("sha1:1", "bare"),
+        ("null", "bare"),
+    ],
+)
+def test_the_form_of_a_file_id_is_the_same_in_sql(file_id: str, form: str) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        ((found,),) = connection.execute(f"SELECT {STORED_FORM} FROM (SELECT ? AS b2_file_id) m", (file_id,))
+
+    assert (form_of(file_id), found) == (form, form)

@@ -256,7 +256,7 @@ class TestMigratedTable:
         by_key = "SEARCH m USING INDEX idx_media_assets_b2_key (b2_key=?)"
         by_uid = "SEARCH m USING COVERING INDEX sqlite_autoindex_media_assets_1 (media_uid=?)"
         assert plans == {
-            "OTHER_IDENTITY": [by_key],
+            "OTHER_IDENTITY": [by_key, by_key],
             "SHARES_A_KEY": [by_key.replace("USING", "USING COVERING")],
             "MISSING": [by_uid],
             "COUNT_MISSING": [by_uid],

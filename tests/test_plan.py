@@ -166,26 +166,25 @@ def test_a_chunk_may_be_made_to_hold_fewer_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file_ids_and_etags", "quoted"),
+    ("file_ids_and_etags", "forms", "plain"),
     [
-        pytest.param([], True, id="nothing"),
-        pytest.param([('"e"', '"e"'), ('"f"', '"f"')], True, id="in quotes"),
-        pytest.param([('"e"', "e")], True, id="an etag without them"),
-        pytest.param([('"e"', '"e"'), ("f", "f")], False, id="one without quotes"),
-        pytest.param([("e", '"e"')], False, id="a file id without quotes"),
-        pytest.param([('"e"', None)], False, id="no etag"),
-        pytest.param([('"e"', '"f"')], False, id="another etag"),
-        pytest.param([("4_z1", '"e"')], False, id="a version id"),
+        pytest.param([], set(), True, id="none"),
+        pytest.param([('"e"', '"e"'), ('"f"', "f")], {"quoted"}, True, id="quoted ETags"),
+        pytest.param([("e", '"e"')], {"bare"}, False, id="a file id without quotes"),
+        pytest.param([('"e"', None)], {"quoted"}, False, id="no etag"),
+        pytest.param([('"e"', '"f"')], {"quoted"}, False, id="another etag"),
+        pytest.param([("4_z1", '"e"'), ("4_z2", None)], {"version"}, True, id="B2 file ids"),
+        pytest.param([("4_z1", '"e"'), ('"e"', '"e"')], {"version", "quoted"}, True, id="a mixture"),
     ],
 )
-def test_it_tells_whether_all_file_ids_are_etags(
-    tmp_path: Path, file_ids_and_etags: list[tuple[str, str | None]], *, quoted: bool
+def test_it_knows_the_forms_of_its_identities(
+    tmp_path: Path, file_ids_and_etags: list[tuple[str, str | None]], *, forms: set[str], plain: bool
 ) -> None:
-    """One row whose file id is not its ETag in quotes makes the identity guard look at all of them."""
+    """One row of another form makes the identity guard look at all of them."""
     plan = Plan(tmp_path)
     for number, (file_id, etag) in enumerate(file_ids_and_etags):
         plan.add(f"b2_{number}", media("k", file_id, etag=etag))
-    assert plan.quoted is quoted
+    assert (plan.forms, plan.plain) == (forms, plain)
 
 
 def test_a_deferred_row_of_another_form_counts_too(tmp_path: Path) -> None:
@@ -193,7 +192,7 @@ def test_a_deferred_row_of_another_form_counts_too(tmp_path: Path) -> None:
     plan = Plan(tmp_path, 1)
     plan.add("b2_1", media("k"))
     plan.add("b2_2", media("k", "bare"))
-    assert plan.quoted is False
+    assert plan.forms == {"quoted", "bare"}
 
 
 @given(

@@ -112,7 +112,7 @@ class TestManyRows:
         run(stack, Objects(numbered(22_000, width=WIDTH)), rows_per_publish=10_000)
         head = ["resolve", "look", "ask", "ask", "forms", "rows", "bookmark", "sweep"]
         staged_round = ["stage", "stage", "publish", "check", "clear"]
-        assert gate.steps == head + 2 * staged_round + ["identity", "insert", "prove"]
+        assert gate.steps == head + 2 * staged_round + ["insert", "prove"]
 
     def test_the_rest_of_a_load_comes_with_the_next_runs(self, stack: Stack) -> None:
         """With MAX_NEW_PER_RUN each run inserts so many, in several chunks, until nothing is deferred."""
@@ -180,7 +180,7 @@ TEN = numbered(10)
 ROWS_OF_TEN = [as_row(media) for media in TEN]
 HEAD = ["resolve", "look", "ask", "forms", "rows", "bookmark", "sweep"]
 STAGED_ROUND = ["stage", "stage", "publish", "check", "clear"]
-DIRECT_ROUND = ["identity", "insert", "prove"]
+DIRECT_ROUND = ["insert", "prove"]
 
 
 def ten(stack: Stack, **job: Any) -> SyncReport:
@@ -315,7 +315,7 @@ class TestGuards:
         fill(stack.d1, [ROWS_OF_TEN[9]])
         with pytest.raises(GuardRefusal, match=r"^1 new rows are objects") as refusal:
             run(stack, Objects([*TEN[:9], bare]), rows_per_publish=4)
-        assert (refusal.value.exit_code, "make it anew" in refusal.value.hint) == (5, True)
+        assert (refusal.value.exit_code, "make it again" in refusal.value.hint) == (5, True)
         assert gate.steps == ["resolve", "look", "ask", *["identity"] * 5]
         assert (stack.rows(ROWS), staged(stack)) == ([ROWS_OF_TEN[9]], 0)
 
@@ -782,7 +782,7 @@ class TestHalving:
         ("step", "times"),
         [
             *(("stage", 1), ("stage", 2), ("publish", 1), ("publish", 2), ("publish", 5), ("check", 1)),
-            *(("check", 2), ("check", 5), ("identity", 1), ("insert", 1), ("prove", 1)),
+            *(("check", 2), ("check", 5), ("insert", 1), ("prove", 1)),
         ],
     )
     def test_all_rows_get_in_all_the_same(
@@ -797,7 +797,7 @@ class TestHalving:
         assert (report.checked, report.missing_after, report.confirmed) == (18, 0, not writes)
         assert (report.inserted < 18) == (writes and after_the_effect)
         # What cannot ask for less is sent again as it is.
-        assert (staged(stack), stack.time.pauses) == (0, [1.0] if step in {"identity", "prove"} else [])
+        assert (staged(stack), stack.time.pauses) == (0, [1.0] if step == "prove" else [])
 
     @pytest.mark.parametrize("message", TOO_MUCH.values(), ids=TOO_MUCH)
     def test_each_of_the_messages_is_understood(self, stack: Stack, gate: Gate, message: str) -> None:

@@ -108,7 +108,7 @@ class TestPublish:
         chunks = [rows_of(12)[::-1], rows_of(2, start=100), rows_of(1, start=50)]
         for number in (11, 9, 10):
             desk.staging.stage(number, chunk(chunks[number - 9]))
-        answer = desk.staging.publish(range(9, 12), "objects")
+        answer = desk.staging.publish(range(9, 12))
         assert (answer.changes, answer.confirmed) == (15, True)
         assert desk.stack.rows(f"id, {ROWS}") == [
             (number, *each) for number, each in enumerate([*chunks[0], *chunks[1], *chunks[2]], 1)
@@ -121,14 +121,14 @@ class TestPublish:
             ("b2_2", "🎞 𝄞 é e\u0301 \u2028 \ufeff \uffff", None, 2**63 - 1, None),
             ("b2_3", "'); DROP TABLE media_assets; --\r\n\x1f", "4.0", 0, ""),
         ]
-        desk.staging.publish(desk.stage(rows), "objects")
+        desk.staging.publish(desk.stage(rows))
         assert desk.stack.rows(ROWS) == rows
 
     def test_a_range_is_all_that_is_published(self, desk: Desk) -> None:
         """Neither the run's other chunks nor another run's of the same numbers get in."""
         desk.stage(*(rows_of(2, start=10 * number) for number in range(4)))
         desk.of("run-2").stage(1, chunk(rows_of(2, start=90)))
-        assert desk.staging.publish(range(1, 3), "objects").changes == 4
+        assert desk.staging.publish(range(1, 3)).changes == 4
         assert desk.stack.rows(ROWS) == rows_of(2, start=10) + rows_of(2, start=20)
 
     @pytest.mark.parametrize("lacking", [0, 1, 2])
@@ -137,29 +137,29 @@ class TestPublish:
         chunks = desk.stage(*(rows_of(2, start=10 * number) for number in range(3)))
         desk.of("run-2").stage(lacking, chunk(rows_of(2)))
         desk.staging.clear(range(lacking, lacking + 1))
-        answer = desk.staging.publish(chunks, "objects")
+        answer = desk.staging.publish(chunks)
         assert (answer.changes, answer.confirmed, desk.stack.rows()) == (0, True, [])
 
     def test_a_bad_row_takes_all_back(self, desk: Desk) -> None:
         """A violated NOT NULL in the last row of the last chunk is an error, and leaves no row behind."""
         chunks = desk.stage(rows_of(3), [*rows_of(2, start=10), ("b2_x", None, "e", 1, None)])
         with pytest.raises(D1Error, match=r"^publishing what is staged: .*NOT NULL constraint failed"):
-            desk.staging.publish(chunks, "objects")
+            desk.staging.publish(chunks)
         assert desk.stack.rows() == []
 
     def test_publishing_twice_inserts_nothing_twice(self, desk: Desk) -> None:
         """The second time every row is there, none is counted and none has changed."""
         chunks = desk.stage(rows_of(3), rows_of(3, start=10))
-        desk.staging.publish(chunks, "objects")
+        desk.staging.publish(chunks)
         before = desk.stack.rows("*")
-        answer = desk.staging.publish(chunks, "objects")
+        answer = desk.staging.publish(chunks)
         assert (answer.changes, desk.stack.rows("*")) == (0, before)
 
     def test_known_rows_stay_as_they_are(self, desk: Desk) -> None:
         """A row whose uid is there already changes nothing and counts for nothing, the others get in."""
         fill(desk.stack.d1, [("b2_1", "old", "old", 1, "old")])
         chunks = desk.stage([("b2_1", "new", "new", 2, "new"), ("b2_2", "k", "f", 3, None)])
-        assert desk.staging.publish(chunks, "objects").changes == 1
+        assert desk.staging.publish(chunks).changes == 1
         assert desk.stack.rows(ROWS) == [("b2_1", "old", "old", 1, "old"), ("b2_2", "k", "f", 3, None)]
 
     @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ class TestPublish:
     ) -> None:
         """One row in the last chunk that would be a second identity, and no row of any chunk gets in."""
         fill(desk.stack.d1, [stored])
-        answer = desk.staging.publish(desk.stage(rows_of(3), [*rows_of(3, start=10), new]), mode)
+        answer = desk.staging.publish(desk.stage(rows_of(3), [*rows_of(3, start=10), new]))
         assert (answer.changes, desk.stack.rows(ROWS)) == (0, [stored])
 
     @pytest.mark.parametrize(
@@ -205,19 +205,19 @@ class TestPublish:
     def test_what_is_not_the_same_gets_in(self, desk: Desk, mode: ListMode, stored: Row, new: Row) -> None:
         """Another key, another content or, with version ids, another upload keeps nothing out."""
         fill(desk.stack.d1, [stored])
-        assert desk.staging.publish(desk.stage(rows_of(1), [new]), mode).changes == 2
+        assert desk.staging.publish(desk.stage(rows_of(1), [new])).changes == 2
 
     def test_a_guard_looks_at_the_range_alone(self, desk: Desk) -> None:
         """Neither another run's chunk nor one of a later round keeps this round out."""
         fill(desk.stack.d1, [row("k", "e", "e")])
         desk.stage(rows_of(2), [row("k", '"e"', '"e"')])
         desk.of("run-2").stage(0, chunk([row("k", '"e"', '"e"')]))
-        assert desk.staging.publish(range(1), "objects").changes == 2
+        assert desk.staging.publish(range(1)).changes == 2
 
     def test_a_row_is_three_rows_written(self, desk: Desk) -> None:
         """The table, the index of uids and the index of keys; and the counter of the ids, once."""
         chunks = desk.stage(rows_of(300), rows_of(300, start=300))
-        assert desk.price(of=lambda: desk.staging.publish(chunks, "objects")) == 3 * 600 + 1
+        assert desk.price(of=lambda: desk.staging.publish(chunks)) == 3 * 600 + 1
 
     @pytest.mark.parametrize(("when", "inside"), [("before", 0), ("after", 2)])
     def test_in_doubt_the_error_says_so(self, stack: Stack, when: Any, inside: int) -> None:
@@ -227,7 +227,7 @@ class TestPublish:
             chunks = desk.stage(rows_of(2))
             forwarder.fail(when, "INSERT INTO media_assets", times=99)
             with pytest.raises(D1Error, match="; whether the rows are in is unknown") as failure:
-                desk.staging.publish(chunks, "objects")
+                desk.staging.publish(chunks)
         assert (failure.value.ambiguous, len(stack.rows())) == (True, inside)
         assert failure.value.hint.endswith(" Run again: it inserts only what is missing.")
 
@@ -243,7 +243,7 @@ class TestCheck:
         figures = [desk.staging.check(chunks)]
         fill(desk.stack.d1, rows_of(2))
         figures.append(desk.staging.check(chunks))
-        desk.staging.publish(chunks, "objects")
+        desk.staging.publish(chunks)
         figures.append(desk.staging.check(chunks))
         execute(desk.stack.d1, "DELETE FROM media_assets WHERE b2_key = 'k/000000011'")
         figures.append(desk.staging.check(chunks))
@@ -319,7 +319,7 @@ def test_the_tables_are_searched_by_their_indexes(desk: Desk, statistics: str) -
         execute(desk.stack.d1, "ANALYZE")
     found = {}
     with closing(desk.stack.d1.connect()) as connection:
-        for name, params in {"PUBLISH": 5, "CHECK": 3, "CLEAR": 3}.items():
+        for name, params in {"PUBLISH": 4, "CHECK": 3, "CLEAR": 3}.items():
             sql = f"EXPLAIN QUERY PLAN {getattr(staging_module, name)}"
             steps = [step[3] for step in connection.execute(sql, ["0"] * params).fetchall()]
             found[name] = {step for step in steps if "SEARCH" in step or "media" in step}

@@ -620,7 +620,7 @@ class TestListing:
             pytest.param(Response("<html>", 200), id="page"),
             pytest.param(Response("", 200), id="nothing"),
             pytest.param(page(content("b"), truncated=True), id="no token"),
-            pytest.param(page(content("a")), id="a key again"),
+            pytest.param(page(content("b")), id="a key left out"),
             pytest.param(page(content("b"), token="t"), id="the same token again"),
         ],
     )

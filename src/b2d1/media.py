@@ -4,9 +4,14 @@ A key is opaque: it is never stripped, normalised, unquoted twice or re-encoded.
 """
 
 import hashlib
+import re
 from typing import Literal, NamedTuple
 
 ListMode = Literal["objects", "versions"]
+# The form of identity that a listing of a bucket gives in each mode (see `form_of`).
+FORM_OF_MODE: dict[ListMode, str] = {"objects": "quoted", "versions": "version"}
+# MD5, SHA-1 or SHA-256, or an MD5 with the number of parts behind it.
+_HASH = re.compile(r"([0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})(-.*)?", re.DOTALL)
 
 # Backblaze: "up to 1,024 bytes of UTF-8", codes below 32 and 127 are refused; S3 has the same length.
 # https://www.backblaze.com/docs/cloud-storage-files
@@ -45,6 +50,35 @@ class Batch(NamedTuple):
 def media_uid(file_id: str, key: str) -> str:
     """Compute the identity of an object: the same for the same content under the same key, forever."""
     return "b2_" + hashlib.sha256(f"{file_id}:{key}".encode()).hexdigest()[:40]
+
+
+def form_of(file_id: str) -> str:
+    """Return the form of a file id: `quoted` (an ETag), `version` (4_z…), `hash of 32` digits, or `bare`."""
+    if file_id.startswith("4_z"):
+        return "version"
+    if file_id.startswith('"'):
+        return "quoted"
+    found = _HASH.fullmatch(file_id)
+    return f"hash of {len(found[1])}" if found else "bare"
+
+
+def is_doubled(stored: tuple[str | None, str | None], listed: tuple[str, str | None]) -> bool:
+    """Return True if a stored row cannot be known to be an older content of the object listed under its key.
+
+    Both are (file_id, etag), of different media_uids. `table.identity` has the same rule in SQL.
+    """
+    (stored_id, stored_etag), (listed_id, listed_etag) = stored, listed
+    forms = stored_id and form_of(stored_id), form_of(listed_id)
+    if forms == ("version", "version"):
+        return stored_id == listed_id
+    if (forms[0] == "version" and stored_etag is None) or (forms[1] == "version" and listed_etag is None):
+        return True
+    same = _content(stored_id, stored_etag) == _content(listed_id, listed_etag)
+    return same or (stored_id is not None and forms[0] != forms[1])
+
+
+def _content(file_id: str | None, etag: str | None) -> str:
+    return (file_id or "" if etag is None else etag).strip('"')
 
 
 def fault_in(media: MediaObject) -> str | None:

@@ -10,8 +10,11 @@ class Source(Protocol):
     """Where the objects come from: a bucket's `Listing`, or an `InventoryListing`.
 
     `batches` yields them as they come, and ends without an error only when they are proven to be all;
-    `known_keys` may be asked for keys that are likely to be among them.
+    `known_keys` may be asked for keys that are likely to be among them. `is_bucket` is true if they come from
+    the host itself, so that their identities are what any later listing gives.
     """
+
+    is_bucket: bool
 
     bucket: str
     prefix: str

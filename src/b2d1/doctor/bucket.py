@@ -85,8 +85,10 @@ class BucketChecks:
     def _follow(self) -> Found:
         """Check what listing several pages rests on: a page requested by a key begins behind that key."""
         settings, page = self._settings, self.page
-        if settings is None or page is None or len(page.keys) < 2:
-            return not_checked("it needs two keys")
+        if settings is None or page is None:
+            return not_checked(f"it needs {BUCKET}")
+        if len(page.keys) < 2:
+            return ok("there are fewer than two keys to compare")
         bucket = Bucket(settings, self._retrying)
         start, last = page.keys[-2:]
         following = bucket.page(bucket.after(start))

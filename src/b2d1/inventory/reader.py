@@ -126,6 +126,7 @@ class InventoryListing:
     fault at the end of the inventory comes before anything is done. Raises InventoryError.
     """
 
+    is_bucket = False
     unidentified = 0
     requests = 0
     key_order = "utf-8"

@@ -41,6 +41,8 @@ class Listing:
     and logged.
     """
 
+    is_bucket = True
+
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self.bucket = bucket.settings.bucket

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from b2d1.media import MediaObject
+from b2d1.media import MediaObject, form_of
 from b2d1.spool import Spool
 
 # D1 documents 2 MB for a string; a statement of this size takes milliseconds (docs/design.md).
@@ -28,14 +28,15 @@ class _Chunk(NamedTuple):
 class Plan:
     """The rows to insert, in listing order, at most `chunk_rows` of them in a chunk.
 
-    `new` counts all of them; those beyond `most` rows are `deferred` to a later run. `quoted` tells whether
-    every file_id is an ETag in quotes, as a listing in mode `objects` gives them. A range of chunks is one of
-    their numbers, from 0, without gaps.
+    `new` counts all of them; those beyond `most` rows are `deferred` to a later run. `forms` are the forms
+    of their identities; `plain` is false if one, no B2 file id, is not its row's etag in quotes. A range of
+    chunks is one of their numbers, from 0, without gaps.
     """
 
     def __init__(self, folder: Path, most: int | None = None, chunk_rows: int = CHUNK_ROWS) -> None:
         self.new = 0
-        self.quoted = True
+        self.forms: set[str] = set()
+        self.plain = True
         self._folder = folder
         self._spool = Spool(folder, "new")
         self._placed = 0
@@ -67,7 +68,10 @@ class Plan:
         """Add a row to a part of the listing; the parts' order is that of their names, "" is the first."""
         row = _encode([uid, media.key, media.file_id, media.size, media.etag])
         self.new += 1
-        self.quoted &= media.etag is not None and media.file_id == f'"{media.etag.strip(chr(34))}"'
+        self.forms.add(form := form_of(media.file_id))
+        self.plain &= form == "version" or (
+            media.etag is not None and media.file_id == f'"{media.etag.strip(chr(34))}"'
+        )
         if part:
             self._spool.put(part, row.encode() + b"\n")
         else:

@@ -119,10 +119,10 @@ class Rounds:
     def _insert(self, number: int) -> Answer:
         """Insert a chunk that is a round by itself: one statement is all or none by nature."""
         chunk = self._plan.chunk(number)
-        if self._plan.due_chunks > 1:
-            self._guards.refuse_other_identity([chunk])
         rows = self._plan.rows_in(range(number, number + 1))
         answer = self._written.count(rows, lambda: self._table.insert(chunk))
+        if answer.confirmed and not answer.changes:  # another run was first, or the guard held
+            self._guards.refuse_other_identity([chunk])
         self._show(rows)
         self._table.prove(chunk)
         return answer
@@ -135,7 +135,7 @@ class Rounds:
 
     def _publish(self, chunks: range) -> Answer:
         rows = self._plan.rows_in(chunks)
-        answer = self._written.count(rows, lambda: self._staging.publish(chunks, self._guards.mode))
+        answer = self._written.count(rows, lambda: self._staging.publish(chunks))
         if answer.confirmed and not answer.changes:  # another run was first, or a guard held
             self._guards.refuse_other_identity(map(self._plan.chunk, chunks))
         try:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 
 from b2d1.d1.database import Database
-from b2d1.errors import B2D1Error, D1Error, GuardRefusal
+from b2d1.errors import B2D1Error, D1Error
 from b2d1.inventory import snapshot
 from b2d1.inventory.writer import InventoryWriter
+from b2d1.media import FORM_OF_MODE
 from b2d1.report import SyncReport
 from b2d1.retry import Retrying
 from b2d1.run_folder import run_folder
@@ -24,7 +25,7 @@ from b2d1.sync.plan import Plan
 from b2d1.sync.rounds import Rounds
 from b2d1.sync.shrinkage import shrunk_by
 from b2d1.sync.written import Written
-from b2d1.table.guards import Guards
+from b2d1.table.guards import Guards, refuse_nothing_listed
 from b2d1.table.media_assets import MediaAssets
 from b2d1.table.staging import CREATE_CHUNKS, Staging
 
@@ -100,7 +101,7 @@ def sync(
             inventory = InventoryWriter(out, source.bucket, source.prefix, source.list_mode, folder)
             new = compare(source, table, inventory, progress)
             plan = Plan(folder, job.max_new, job.rows_per_publish)
-            guards = Guards(table, source.list_mode)
+            guards = Guards(table)
             make_plan(new, table, guards, plan, source, adopt=job.adopt)
             listing_sha256 = inventory.close()
         if forecast := free_plan(plan.new, plan.due, table.indexes):
@@ -182,21 +183,14 @@ def make_plan(
         guards.refuse_slow_guards(plan.new)
     if plan.due and _could_conflict(plan, guards):
         guards.refuse_other_identity(plan.chunks())
-    if not source.discovered:
-        _refuse_nothing(source.prefix, adopt=adopt)
+    if not (source.is_bucket or adopt):
+        for odd in sorted(plan.forms - {FORM_OF_MODE[source.list_mode]}):
+            guards.refuse_odd_form(odd, source.list_mode)
+    refuse_nothing_listed(source.discovered, source.prefix, adopt=adopt)
     known = source.discovered - source.unidentified - plan.new
     # Objects without an identity are the listing's own fault, told by another error: not another bucket's.
     if not (known or adopt) and (plan.new or not source.unidentified):
         guards.refuse_other_bucket(plan.all_chunks())
-
-
-def _refuse_nothing(prefix: str, *, adopt: bool) -> None:
-    """Refuse a listing without an object, be it a first run's: then nothing else would tell of it."""
-    message = "not one object was listed" + (f" whose key begins with {prefix!r}" if prefix else "")
-    hint = "The usual cause is the prefix (B2_PREFIX, --prefix, the event's), or another bucket."
-    if not adopt:
-        raise GuardRefusal(message, hint=f"{hint} If it is to be empty: run with --adopt.")
-    logger.warning("%s. %s", message, hint)
 
 
 def _could_conflict(plan: Plan, guards: Guards) -> bool:
@@ -204,8 +198,9 @@ def _could_conflict(plan: Plan, guards: Guards) -> bool:
 
     To send them all once more costs as much as staging them; `rounds` asks again as it publishes.
     """
-    usual = guards.mode == "versions" or plan.quoted
-    return plan.due_chunks == 1 or not usual or guards.has_other_forms()
+    if plan.due_chunks == 1 or not plan.plain or len(plan.forms) > 1:
+        return True
+    return guards.has_other_forms(*plan.forms)
 
 
 def rehearse(plan: Plan, write_sql: Callable[[str], object]) -> Written:

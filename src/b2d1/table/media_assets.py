@@ -14,6 +14,7 @@ from b2d1.d1.api import not_d1
 from b2d1.d1.database import Database
 from b2d1.errors import D1Error, Retry
 from b2d1.retry import Retrying
+from b2d1.table.identity import SAME_CONTENT
 
 COLUMNS = ("media_uid", "b2_key", "b2_file_id", "size", "etag")
 # 20,000 uids are 920 kB of JSON; D1 documents 2 MB for a string.
@@ -66,11 +67,13 @@ INSERT_COLUMNS = """\
 SELECT json_extract(v.value, '$[0]'), json_extract(v.value, '$[1]'), json_extract(v.value, '$[2]'),
 json_extract(v.value, '$[3]'), json_extract(v.value, '$[4]')"""
 
-# WHERE true keeps ON CONFLICT from being read as a join's ON. Not INSERT OR IGNORE: that would also swallow
-# a violated NOT NULL.
+# Nothing at all is inserted if a row's content is in the table under another media_uid: another writer may
+# have come after the guard. Not INSERT OR IGNORE: that would also swallow a violated NOT NULL.
 INSERT = f"""\
 INSERT INTO media_assets {INSERT_COLUMNS}
-FROM json_each(?1) v WHERE true ON CONFLICT(media_uid) DO NOTHING"""
+FROM json_each(?1) v WHERE NOT EXISTS (SELECT 1 FROM json_each(?1) v
+CROSS JOIN media_assets m ON m.b2_key = json_extract(v.value, '$[1]') WHERE {SAME_CONTENT})
+ON CONFLICT(media_uid) DO NOTHING"""
 
 COUNT_MISSING = """\
 SELECT count(*) FROM json_each(?1) v

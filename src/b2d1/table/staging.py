@@ -9,8 +9,7 @@ from typing import NamedTuple
 from b2d1.d1.answer import Answer
 from b2d1.d1.database import Database
 from b2d1.errors import D1Error, Retry
-from b2d1.media import ListMode
-from b2d1.table.guards import SAME_CONTENT
+from b2d1.table.identity import SAME_CONTENT
 from b2d1.table.media_assets import INSERT_COLUMNS, doubt_told
 
 CREATE_CHUNKS = """\
@@ -36,7 +35,7 @@ WHERE c.{_RANGE}
 AND (SELECT count(*) FROM media_ingest_chunks WHERE {_RANGE}) = CAST(?4 AS INTEGER)
 AND NOT EXISTS (SELECT 1 FROM media_ingest_chunks c, json_each(c.payload) v
 CROSS JOIN media_assets m ON m.b2_key = json_extract(v.value, '$[1]')
-WHERE c.{_RANGE} AND {SAME_CONTENT.format(mode="?5")})
+WHERE c.{_RANGE} AND {SAME_CONTENT})
 ORDER BY c.seq, v.key ON CONFLICT(media_uid) DO NOTHING"""
 
 CHECK = f"""\
@@ -89,10 +88,10 @@ class Staging:
         doing = f"staging chunk {number + 1}"
         self._database.run(STAGE, self._run_id, str(number), chunk, doing=doing, divisible=True)
 
-    def publish(self, chunks: range, mode: ListMode) -> Answer:
+    def publish(self, chunks: range) -> Answer:
         """Insert the rows of these chunks: all that the table lacks or, if a guard holds, none."""
         with doubt_told():
-            parameters = (*self._bounds(chunks), str(len(chunks)), mode)
+            parameters = (*self._bounds(chunks), str(len(chunks)))
             return self._database.run(PUBLISH, *parameters, doing="publishing what is staged", divisible=True)
 
     def check(self, chunks: range) -> Staged:
