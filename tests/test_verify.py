@@ -16,7 +16,7 @@ from objects import NoBucket, Objects, as_row, execute, fill, numbered
 from test_stored_rows import LOOSE
 
 from b2d1.d1.database import Database
-from b2d1.errors import B2Error, D1Error, IndexDiffers
+from b2d1.errors import B2Error, D1Error, GuardRefusal, IndexDiffers
 from b2d1.inventory.reader import InventoryFile, InventoryListing
 from b2d1.media import MediaObject, media_uid
 from b2d1.report import Sample, VerifyReport
@@ -27,7 +27,7 @@ from b2d1.verify.verification import SAMPLES, verify
 from sandbox.b2 import EmbeddedB2
 from sandbox.forwarder import Forwarder
 
-NOTHING = dict.fromkeys(("matching", "missing", "different", "corrupt", "history", "outside"), 0)
+NOTHING = dict.fromkeys(("matching", "missing", "different", "doubled", "corrupt", "history", "outside"), 0)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_each_damage_is_found_and_nothing_else(
 
     assert counts(report) == found
     assert {kind: each for kind, each in report.samples.items() if each} == samples
-    verdict, bad = report.verdict(), found.keys() & {"missing", "different", "corrupt"}
+    verdict, bad = report.verdict(), found.keys() & {"missing", "different", "doubled", "corrupt"}
     assert (verdict.exit_code if verdict else 0) == (6 if bad else 0)
 
 
@@ -186,6 +186,7 @@ def test_damage_of_every_kind_at_once_is_told_apart(table: Stack) -> None:
     assert {kind: [sample.rowid for sample in each] for kind, each in report.samples.items()} == {
         "missing": [None] * 3,
         "different": [2, 3],
+        "doubled": [],
         "corrupt": [4, 5, 6, 7, 8],
         "history": [13, 14],
     }
@@ -213,34 +214,62 @@ def test_what_a_sync_made_is_right(stack: Stack) -> None:
     assert (report.verdict(), report.discovered, report.list_requests) == (None, len(keys), 1)
 
 
-@pytest.mark.parametrize(
-    ("rows", "listed", "found", "code"),
-    [
-        pytest.param(0, 0, {}, 0, id="neither"),
-        pytest.param(0, 3, {"missing": 3}, 6, id="an empty table"),
-        pytest.param(3, 0, {"history": 3}, 0, id="an empty bucket"),
-    ],
-)
-def test_nothing_is_held_against_something(
-    table: Stack,
-    caplog: pytest.LogCaptureFixture,
-    *,
-    rows: int,
-    listed: int,
-    found: dict[str, int],
-    code: int,
-) -> None:
-    """An empty table lacks every object; of an empty bucket every row is history, and the log wonders."""
+def test_an_empty_table_lacks_every_object(table: Stack) -> None:
+    report = held_against(table, numbered(3))
+
+    assert counts(report) == {"missing": 3}
+    assert report.verdict().exit_code == 6  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_an_empty_listing_is_refused_unless_it_is_adopted(table: Stack, rows: int) -> None:
+    """A typo in the prefix must not pass for an index that is right: the same rule as in sync."""
     if rows:
         fill(table.d1, [as_row(media) for media in numbered(rows)])
 
-    report = held_against(table, numbered(listed))
+    with pytest.raises(GuardRefusal, match="not one object was listed"):
+        held_against(table, [])
 
-    assert counts(report) == found
+    report = held_against(table, [], adopt=True)
+    assert (counts(report), report.verdict()) == ({"history": rows} if rows else {}, None)
+
+
+QUOTED, BARE, VERSION = '"e1"', "e1", "4_z1"
+
+
+@pytest.mark.parametrize(
+    ("file_id", "etag", "size", "kind"),
+    [
+        pytest.param(BARE, None, 7, "doubled", id="its ETag without quotes"),
+        pytest.param(BARE, '"e1"', 7, "doubled", id="its ETag without quotes, and the etag"),
+        pytest.param("sha1", None, 7, "doubled", id="another hash"),
+        pytest.param(VERSION, None, 7, "doubled", id="a B2 file id"),
+        pytest.param(VERSION, '"e1"', 7, "doubled", id="a B2 file id of the same content"),
+        pytest.param('"e2"', '"e2"', 7, "history", id="an older content of the same size"),
+        pytest.param(BARE, None, 8, "history", id="another size"),
+    ],
+)
+def test_a_second_row_of_a_listed_object_is_doubled(
+    table: Stack, file_id: str, etag: str | None, size: int, kind: str
+) -> None:
+    listed = MediaObject("k", 7, "", QUOTED, QUOTED)
+    older = MediaObject("k", size, "", etag, file_id)
+    fill(table.d1, [as_row(older), as_row(listed)])
+
+    report = held_against(table, [listed])
+
+    assert counts(report) == {"matching": 1, kind: 1}
     verdict = report.verdict()
-    assert (verdict.exit_code if verdict else 0) == code
-    wondering = [] if listed else ["not one object was listed: is the prefix right?"]
-    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == wondering
+    assert (verdict.exit_code if verdict else 0) == (6 if kind == "doubled" else 0)
+    assert [sample.rowid for sample in report.samples[kind]] == [1]
+
+
+def test_rows_of_two_uploads_are_not_doubled(table: Stack) -> None:
+    """In list mode versions the same content uploaded again has a file id of its own."""
+    first, second = (MediaObject("k", 7, "", QUOTED, f"4_z{number}") for number in (1, 2))
+    fill(table.d1, [as_row(first), as_row(second)])
+
+    assert counts(held_against(table, [second])) == {"matching": 1, "history": 1}
 
 
 @pytest.mark.parametrize(

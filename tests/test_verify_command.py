@@ -16,7 +16,7 @@ Run = Callable[..., Result]
 NAMES = [
     *("started_at", "duration_ms", "bucket", "prefix", "list_mode", "key_order"),
     *("database_name", "database_id", "discovered", "unidentified", "rows", "matching", "missing"),
-    *("different", "corrupt", "history", "outside", "list_requests", "d1_requests", "rows_read"),
+    *("different", "doubled", "corrupt", "history", "outside", "list_requests", "d1_requests", "rows_read"),
     *("rows_written", "changed_db", "samples"),
 ]
 DATABASE = "b2d15a4d-b0c5-4d1f-8a70-6c8e6f1d2a39"
@@ -53,7 +53,7 @@ def test_the_findings_are_told_in_a_few_lines(b2d1: Run, damaged: Stack) -> None
     assert lines(result.stdout) == [
         f"b2d1-sandbox/ against lgfc_lite {DATABASE}",
         "discovered 15, missing 12",
-        "rows 4, of which matching 1, different 1, corrupt 1, history 1, outside 0",
+        "rows 4, of which matching 1, different 1, doubled 0, corrupt 1, history 1, outside 0",
         "list_requests 1, d1_requests 3, N",
         "rows_read N, rows_written 0",
         *(f"missing   new/{number:02}" for number in range(10)),
@@ -77,7 +77,7 @@ def test_a_sound_index_is_told_in_six_lines(b2d1: Run, stack: Stack) -> None:
     assert lines(result.stdout) == [
         f"b2d1-sandbox/ against lgfc_lite {DATABASE}",
         "discovered 1, missing 0",
-        "rows 1, of which matching 1, different 0, corrupt 0, history 0, outside 0",
+        "rows 1, of which matching 1, different 0, doubled 0, corrupt 0, history 0, outside 0",
         "list_requests 1, d1_requests 3, N",
         "rows_read N, rows_written 0",
         "every object has its row, and every row is what its media_uid says",
@@ -91,7 +91,7 @@ def test_json_is_the_report(b2d1: Run, damaged: Stack) -> None:
     told = json.loads(result.stdout)
     assert (result.exit_code, result.stdout.count("\n"), lines(result.stderr)) == (6, 1, [SAID, HINT])
     assert list(told) == NAMES
-    kinds = ("rows", "matching", "missing", "different", "corrupt", "history", "outside")
+    kinds = ("rows", "matching", "missing", "different", "doubled", "corrupt", "history", "outside")
     assert [told[kind] for kind in kinds] == [4, 1, 12, 1, 1, 1, 0]
     assert {kind: len(samples) for kind, samples in told["samples"].items()} == {
         "missing": 10,
@@ -136,7 +136,7 @@ def test_an_inventory_needs_no_bucket(b2d1: Run, damaged: Stack, tmp_path: Path,
         [
             f"inventory/ against lgfc_lite {DATABASE}",
             "discovered 3, missing 0",
-            "rows 4, of which matching 3, different 0, corrupt 1, history 0, outside 0",
+            "rows 4, of which matching 3, different 0, doubled 0, corrupt 1, history 0, outside 0",
         ],
     )
 

@@ -97,9 +97,9 @@ class VerifyReport:
     """How the index and a listing differ.
 
     Of the `rows` of the table each is one of these: `corrupt` by itself; `matching` an object of the listing,
-    or `different` from the one with its media_uid; `history`, an object's that is not listed; or `outside`
-    the prefix, so that nothing is known. `missing` counts the objects whose media_uid no row has. `samples`
-    holds some of each kind that an operator may look for.
+    or `different` from the one with its media_uid; `doubled`, a second row of a listed object; `history`, an
+    object's that is not listed; or `outside` the prefix, so that nothing is known. `missing` counts the
+    objects whose media_uid no row has. `samples` holds some of each kind that an operator may look for.
     """
 
     started_at: str
@@ -116,6 +116,7 @@ class VerifyReport:
     matching: int
     missing: int
     different: int
+    doubled: int
     corrupt: int
     history: int
     outside: int
@@ -132,12 +133,13 @@ class VerifyReport:
 
     def verdict(self) -> IndexDiffers | B2Error | None:
         """Return the error that a verification ends with, or None."""
-        found = {"missing": self.missing, "different": self.different, "corrupt": self.corrupt}
+        kinds = ("missing", "different", "doubled", "corrupt")
+        found = {kind: getattr(self, kind) for kind in kinds}
         if not any(found.values()):
             return left_out(self.unidentified, self.bucket)
         if self.rows > self.corrupt and not self.matching + self.different:
             hint = "Not one row is of this listing: compare bucket, prefix, B2_LIST_MODE and database."
-        elif self.missing and not self.different + self.corrupt:
+        elif self.missing and not self.different + self.doubled + self.corrupt:
             hint = "b2d1 sync inserts what is missing."
         else:
             hint = "docs/operations.md, 'Is my index right?', tells what each of them means, and what to do."

@@ -22,6 +22,7 @@ from b2d1.cli.runner import (
     prefix_option,
     snapshot_option,
     verbose_option,
+    verify_adopt_option,
     verify_prefix_option,
 )
 from b2d1.cli.terminal import RunProgress, Stdout, findings, log_to_stderr, one_line, summary
@@ -124,24 +125,25 @@ def ingest(*, file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
 @main.command("verify")
 @click.argument("file", type=FILE, required=False)
 @verify_prefix_option
+@verify_adopt_option
 @json_option
 @verbose_option
-def verify_command(*, file: str | None, prefix: str | None, as_json: bool) -> None:
+def verify_command(*, file: str | None, prefix: str | None, adopt: bool, as_json: bool) -> None:
     """Hold the table against the bucket, or an inventory.
 
-    Nothing is written. Exit 6 if an object has no row, or a row is corrupt or differs from its object; rows
-    of objects that left the bucket are only counted. FILE is what `b2d1 inventory` prints, gzipped or not;
-    stdin if it is -.
+    Nothing is written. Exit 6 if an object has no row or two, or a row is corrupt or differs from its
+    object; rows of objects that left the bucket are only counted. FILE is what `b2d1 inventory` prints,
+    gzipped or not; stdin if it is -.
     """
     if file is None:
         settings = read_settings()
-        _verify(bucket_listing(settings, prefix), settings, as_json=as_json)
+        _verify(bucket_listing(settings, prefix), settings, adopt=adopt, as_json=as_json)
     elif prefix is not None:
         raise click.UsageError("--prefix is for a bucket: an inventory has one of its own.")
     else:
         settings = read_settings(b2=False)
         with run_folder() as folder, open_inventory(file, folder) as source:
-            _verify(source, settings, as_json=as_json)
+            _verify(source, settings, adopt=adopt, as_json=as_json)
 
 
 @main.command()
@@ -241,10 +243,10 @@ def _sync(source: Source, settings: Settings, job: Job, *, as_json: bool) -> Non
         raise shortfall
 
 
-def _verify(source: Source, settings: Settings, *, as_json: bool) -> None:
+def _verify(source: Source, settings: Settings, *, adopt: bool, as_json: bool) -> None:
     with RunProgress() as progress:
         database = Database(cast("D1Settings", settings.d1), Retrying())
-        report = verify(source, database, progress=progress.show, reading=progress.show_read)
+        report = verify(source, database, adopt=adopt, progress=progress.show, reading=progress.show_read)
     stdout.line(report.as_json() if as_json else findings(report))
     if verdict := report.verdict():
         raise verdict

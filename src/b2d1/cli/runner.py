@@ -96,8 +96,9 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Print the SQL, wr
 adopt_option = click.option(
     "--adopt",
     is_flag=True,
-    help="Write although the table shares no key with this listing, or the listing is empty.",
+    help="Accept a listing that is empty, shares no key with the table, or has unusual identities.",
 )
+verify_adopt_option = click.option("--adopt", is_flag=True, help="Accept a listing that is empty.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead.")
 LIST_ONLY = "List only keys that begin with P, whatever B2_PREFIX says"
 prefix_option, verify_prefix_option = (

@@ -58,7 +58,7 @@ def summary(report: SyncReport) -> str:
 def findings(report: VerifyReport) -> str:
     """Tell what a verification found in a few lines, under the report's own names, with some samples."""
     source = one_line(f"{report.bucket or 'inventory'}/{report.prefix}")
-    names = ("matching", "different", "corrupt", "history", "outside")
+    names = ("matching", "different", "doubled", "corrupt", "history", "outside")
     kinds = ", ".join(f"{name} {getattr(report, name)}" for name in names)
     lines = [
         f"{source} against {one_line(report.database_name or 'database')} {report.database_id}",

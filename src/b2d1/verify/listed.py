@@ -20,15 +20,17 @@ class Listed:
 
     def __init__(self, folder: Path) -> None:
         self._database = open_scratch(folder / "listed.sqlite3")
-        self._database.execute("CREATE TABLE object (found, uid, key, size, etag)")
+        self._database.execute("CREATE TABLE object (found, uid, key, size, etag, file_id)")
+        self._has_key_index = False
 
     def add(self, objects: Iterable[MediaObject]) -> None:
         """Put some more objects down."""
         rows = (
-            (0, media_uid(media.file_id, media.key), media.key, media.size, media.etag) for media in objects
+            (0, media_uid(media.file_id, media.key), media.key, media.size, media.etag, media.file_id)
+            for media in objects
         )
         with disk_faults():
-            self._database.executemany("INSERT INTO object VALUES (?, ?, ?, ?, ?)", rows)
+            self._database.executemany("INSERT INTO object VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def seal(self) -> None:
         """Make the objects ready to be found; at once, and not one by one, since uids come in no order."""
@@ -45,6 +47,15 @@ class Listed:
             rowid, *values = found
             self._database.execute("UPDATE object SET found = 1 WHERE rowid = ?", (rowid,))
         return Found(*values)
+
+    def under(self, key: str) -> list[MediaObject]:
+        """Return the objects that are listed under a key."""
+        with disk_faults():
+            if not self._has_key_index:  # most verifications do without
+                self._database.execute("CREATE INDEX object_key ON object (key)")
+                self._has_key_index = True
+            query = "SELECT key, size, '', etag, file_id FROM object WHERE key = ?"
+            return list(map(MediaObject._make, self._database.execute(query, (key,))))
 
     def left(self) -> int:
         """Count the objects that were not found."""

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from b2d1.d1.database import Database
+from b2d1.media import MediaObject, is_doubled
 from b2d1.report import Sample, VerifyReport
 from b2d1.run_folder import run_folder
 from b2d1.source import Source
+from b2d1.table.guards import refuse_nothing_listed
 from b2d1.table.media_assets import MediaAssets
 from b2d1.verify.listed import Found, Listed
 from b2d1.verify.stored_rows import StoredRow, stored_rows
@@ -25,13 +27,15 @@ def verify(
     source: Source,
     database: Database,
     *,
+    adopt: bool = False,
     progress: Callable[[int], object] = lambda _listed: None,
     reading: Callable[[int], object] = lambda _rows: None,
 ) -> VerifyReport:
     """List the source whole, then read the table whole, and tell how they differ.
 
-    In this order, so that an object which comes meanwhile is at the most history. `progress` is told how many
-    objects are listed, `reading` how many rows are read. Raises B2D1Error where one of them cannot be read.
+    In this order, so that an object which comes meanwhile is at the most history. `adopt` accepts a listing
+    without an object. `progress` is told how many objects are listed, `reading` how many rows are read.
+    Raises B2D1Error where one of them cannot be read.
     """
     started, began = datetime.now(UTC), time.monotonic()
     database.resolve()
@@ -43,8 +47,7 @@ def verify(
             for batch in batches:
                 listed.add(batch.objects)
                 progress(source.discovered)
-        if not source.discovered:
-            logger.warning("not one object was listed: is the prefix right?")
+        refuse_nothing_listed(source.discovered, source.prefix, adopt=adopt)
         listed.seal()
         findings = _Findings(listed, source.prefix)
         for row in stored_rows(database):
@@ -80,9 +83,10 @@ class _Findings:
 
     def __init__(self, listed: Listed, prefix: str) -> None:
         self.rows = 0
-        self.counts = dict.fromkeys(("matching", "missing", "different", "corrupt", "history", "outside"), 0)
+        kinds = ("matching", "missing", "different", "doubled", "corrupt", "history", "outside")
+        self.counts = dict.fromkeys(kinds, 0)
         self.samples: dict[str, list[Sample]] = {
-            kind: [] for kind in ("missing", "different", "corrupt", "history")
+            kind: [] for kind in ("missing", "different", "doubled", "corrupt", "history")
         }
         self._listed = listed
         self._prefix = prefix
@@ -97,9 +101,20 @@ class _Findings:
         elif found:
             difference = _difference(row, found)
             self._count("different" if difference else "matching", row, difference)
+        elif not (row.b2_key or "").startswith(self._prefix):
+            self._count("outside", row, "")
+        elif double := self._double_of(row):
+            self._count("doubled", row, f"b2_file_id is {row.b2_file_id}, the listing's {double.file_id}")
         else:
-            inside = (row.b2_key or "").startswith(self._prefix)
-            self._count("history" if inside else "outside", row, "")
+            self._count("history", row, "")
+
+    def _double_of(self, row: StoredRow) -> MediaObject | None:
+        """Find the object of which a row may be a second one, under another media_uid."""
+        for media in self._listed.under(row.b2_key or ""):
+            same_size = row.size == str(media.size)
+            if same_size and is_doubled((row.b2_file_id, row.etag), (media.file_id, media.etag)):
+                return media
+        return None
 
     def _count(self, kind: str, row: StoredRow, note: str) -> None:
         self.counts[kind] += 1
