@@ -22,8 +22,8 @@ run: .venv/ready ## Do the main job on an embedded bucket and database: migrate,
 sandbox: .venv/ready ## Keep the embedded bucket and database running; prints what to paste to use them (NEW=5: 5 objects more)
 	@python -m sandbox $(if $(NEW),--new "$(NEW)")
 
-test: .venv/ready node_modules/ready .venv/wheels/ready .venv/emulator/ready .venv/sam/ready ## Run every test
-	python -m pytest
+test: .venv/ready node_modules/ready .venv/wheels/ready .venv/emulator/ready .venv/sam/ready ## Run every test, on all cores
+	python -m pytest -n auto --dist worksteal
 
 drill: .venv/ready node_modules/ready ## Break every request of a run in every way, on Cloudflare's own engine
 	python -m drill

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,23 @@ AnyD1 = EmbeddedD1 | CloudflareD1
 # A shell starts what it puts into the background with SIGINT ignored, and every child would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Escape lone surrogates in a report, which a worker of pytest-xdist could not send."""
+    return without_surrogates((yield))
+
+
+def without_surrogates(value: Any) -> Any:
+    """Return JSON-like data with every lone surrogate escaped."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {name: without_surrogates(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_surrogates(each) for each in value]
+    return value
 
 
 @pytest.fixture(autouse=True)

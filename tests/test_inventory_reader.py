@@ -354,7 +354,11 @@ class Failing(io.RawIOBase):
         return part
 
 
-@pytest.mark.parametrize("begins", [b"", b"\x1f", ours()[:100], gzip.compress(ours())[:60]])
+@pytest.mark.parametrize(
+    "begins",
+    [b"", b"\x1f", ours()[:100], gzip.compress(ours())[:60]],
+    ids=["empty", "half a gzip header", "JSON", "gzip"],
+)
 def test_a_file_that_cannot_be_read_is_named(begins: bytes) -> None:
     """A disk that fails in the middle of the file is told as such, and of which file."""
     with pytest.raises(InventoryError) as caught:
