@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader, Loader
 from click.testing import CliRunner, Result
 
 from b2d1.b2.bucket import Bucket
@@ -35,6 +37,23 @@ AnyD1 = EmbeddedD1 | CloudflareD1
 # A shell starts what it puts into the background with SIGINT ignored, and every child would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Each boto3 client reads a folder of services and 1 MB of JSON about S3, which takes 0.15 s of CPU.
+# The tests of a process read them once.
+load_file = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
+JSONFileLoader.load_file = lambda _self, path: load_file(path)  # type: ignore[method-assign]
+
+
+@functools.cache
+def available_services(folders: tuple[str, ...], type_name: str) -> list[str]:
+    """Return the services that botocore describes in the folders."""
+    return list_available_services(Loader(folders, include_default_search_paths=False), type_name)
+
+
+list_available_services = Loader.list_available_services
+Loader.list_available_services = lambda self, type_name: available_services(  # type: ignore[method-assign]
+    tuple(self.search_paths), type_name
+)
 
 
 @pytest.hookimpl(wrapper=True)
