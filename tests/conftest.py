@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from botocore.loaders import JSONFileLoader, Loader
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, settings
 
 from b2d1.b2.bucket import Bucket
 from b2d1.cli.commands import main
@@ -37,6 +39,13 @@ AnyD1 = EmbeddedD1 | CloudflareD1
 # A shell starts what it puts into the background with SIGINT ignored, and every child would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# `--hypothesis-profile ci` selects a profile by hand. A test whose examples are slow runs a quarter of them.
+# There is no time limit, because the machine may be busy.
+unlimited = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("dev", max_examples=40, **unlimited)
+settings.register_profile("ci", max_examples=200, print_blob=True, **unlimited)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "dev")
 
 # Each boto3 client reads a folder of services and 1 MB of JSON about S3, which takes 0.15 s of CPU.
 # The tests of a process read them once.

@@ -12,7 +12,7 @@ import botocore.handlers
 import botocore.parsers
 import pytest
 from conftest import FakeTime
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from page_strategies import ETAGS, NO_ETAGS, NO_VERSION_IDS, written_pages
 from pages import (
@@ -72,7 +72,6 @@ def server(pair: Pair) -> PageServer:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_every_field_is_what_stock_boto3_reads(pair: Pair, mode: ListMode, data: st.DataObject) -> None:
     """Whatever legal keys a page holds, and however a host writes it, b2d1 reads what stock boto3 reads."""
@@ -109,7 +108,6 @@ MUTATED = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=250, deadline=None)
 @given(data=st.data())
 def test_a_page_with_a_wrong_byte_is_read_as_stock_boto3_reads_it_or_refused(
     pair: Pair, mode: ListMode, data: st.DataObject

@@ -5,7 +5,7 @@ import urllib.parse
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from page_strategies import keys
 
@@ -51,14 +51,12 @@ def lower_case_escapes(text: str) -> str:
 ENCODERS = [urllib.parse.quote, urllib.parse.quote_plus, lower_case_escapes]
 
 
-@settings(max_examples=200, deadline=None)
 @given(texts=st.lists(keys(), max_size=8), encode=st.sampled_from(ENCODERS))
 def test_decoding_is_the_inverse_of_encoding(texts: list[str], encode: Callable[[str], str]) -> None:
     """Any keys, encoded as any host may, come back to the letter."""
     assert url_decoded([encode(text) for text in texts]) == texts
 
 
-@settings(max_examples=300, deadline=None)
 @example(["%%C3%A9%", "=3D%", "%", ""])
 @example(["a=41", "=C3=A9"])
 @example(["a%\n", "b"])

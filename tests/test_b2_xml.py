@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 from page_strategies import written_pages
@@ -49,7 +49,6 @@ def grab(client: Any, operation: str, ask: Callable[[], Any]) -> bytes:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_the_fast_way_reads_what_elementtree_reads(mode: ListMode, data: st.DataObject) -> None:
     """Where the expression fits a page, its rows are the very rows that ElementTree finds in it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from b2d1.inventory.diff import Change, changes
@@ -65,7 +65,6 @@ BUCKETS = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(old=BUCKETS, new=BUCKETS, kept=st.booleans())
 def test_the_changes_are_those_of_two_dictionaries(
     old: dict[str, str], new: dict[str, str], kept: bool

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from conftest import Stack
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from objects import NoBucket, Objects, execute, numbered, run
 
@@ -55,7 +55,6 @@ def test_a_load_of_several_days_is_told_with_what_spreads_it(
 
 
 @given(new=st.integers(1, 10_000_000), indexes=st.integers(0, 20))
-@settings(max_examples=200, deadline=None)
 def test_the_advice_holds(new: int, indexes: int) -> None:
     """Whoever follows it gets no such word again, and is done in as many days, and not in one day less."""
     said = free_plan(new, new, indexes)

@@ -108,7 +108,7 @@ def test_a_sound_answer_is_understood(database: Callable[..., Database], name: s
 
 
 @pytest.mark.parametrize("name", ASKED)
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(data=st.data())
 def test_a_bent_answer_is_understood_or_refused(
     database: Callable[..., Database], name: str, data: st.DataObject
@@ -119,7 +119,6 @@ def test_a_bent_answer_is_understood_or_refused(
     outcome(call, database(as_json(data.draw(bent(content)))))
 
 
-@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_damaged_answer_is_what_any_reader_of_json_finds_or_refused(
     database: Callable[..., Database], data: st.DataObject
@@ -138,7 +137,7 @@ def test_a_damaged_answer_is_what_any_reader_of_json_finds_or_refused(
 
 
 @pytest.mark.parametrize("name", ASKED)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(
     noise=st.binary(max_size=300) | odd().map(as_json),
     status=st.sampled_from([200, 200, 204, 206, 304, 307, 400, 403, 404, 429, 500, 503]),
@@ -157,7 +156,7 @@ def test_noise_is_an_error_with_a_name(  # noqa: PLR0917
     assert fault_of_words(f"{refusal.value}\n{refusal.value.hint}") is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(code=odd(), message=odd())
 def test_a_refusal_can_be_shown_whatever_it_says(
     database: Callable[..., Database], code: Any, message: Any

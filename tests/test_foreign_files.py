@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from mutations import as_json, bent, damaged, fault_of_words, odd
 
@@ -67,7 +67,6 @@ def as_any_reader_finds(document: bytes) -> list[MediaObject]:
     return sorted(found, key=lambda media: (media.key.encode(), media.file_id.encode(), media.last_modified))
 
 
-@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_damaged_inventory_is_what_any_reader_of_json_finds_or_refused(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -86,7 +85,6 @@ def once(objects: list[MediaObject]) -> list[MediaObject]:
     return list({(media.key, media.file_id): media for media in reversed(objects)}.values())[::-1]
 
 
-@settings(max_examples=150, deadline=None)
 @given(document=damaged(PACKED, xml=False))
 def test_a_damaged_gzip_is_the_inventory_that_was_packed_or_refused(
     document: bytes, tmp_path_factory: pytest.TempPathFactory
@@ -95,7 +93,6 @@ def test_a_damaged_gzip_is_the_inventory_that_was_packed_or_refused(
     assert listed(document, tmp_path_factory.getbasetemp()) in (None, OBJECTS)
 
 
-@settings(max_examples=150, deadline=None)
 @given(data=st.data(), packed=st.booleans())
 def test_a_bent_inventory_is_what_any_reader_of_json_finds_or_refused(
     data: st.DataObject, packed: bool, tmp_path_factory: pytest.TempPathFactory
@@ -109,7 +106,6 @@ def test_a_bent_inventory_is_what_any_reader_of_json_finds_or_refused(
     assert [media for media in found or [] if fault_in(media)] == []
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     noise=st.binary(max_size=300),
     beginning=st.sampled_from([b"", b"\x1f\x8b\x08", b'{"objects":[', b"\xff\xfe"]),
@@ -208,7 +204,6 @@ def settings_of(env: dict[str, str]) -> Settings | None:
         return None
 
 
-@settings(max_examples=120, deadline=None)
 @given(document=damaged(json.dumps(HELD).encode(), xml=False), binary=st.booleans())
 def test_a_damaged_secret_is_what_any_reader_of_json_finds_or_refused(document: bytes, binary: bool) -> None:
     """A secret that was stored wrongly gives the settings that are in it, or an error that repeats none."""
@@ -220,7 +215,6 @@ def test_a_damaged_secret_is_what_any_reader_of_json_finds_or_refused(document: 
         settings_of(held)
 
 
-@settings(max_examples=150, deadline=None)
 @given(secret=bent(HELD))
 def test_a_bent_secret_is_understood_or_refused(secret: Any) -> None:
     """Values of any kind under any name: settings, or an error that repeats none of them."""
@@ -248,7 +242,6 @@ ODD_TEXTS = st.sampled_from(
 )
 
 
-@settings(max_examples=120, deadline=None)
 @given(env=st.dictionaries(st.sampled_from(NAMES), ODD_TEXTS | st.text(), min_size=1))
 def test_any_settings_are_accepted_or_refused_by_name(env: dict[str, str]) -> None:
     """Whatever a setting holds, it is taken, or its name stands in the error and its value does not."""
@@ -261,7 +254,6 @@ EVENT = {"dry_run": True, "prefix": "photos/", "verbose": False, "adopt": True}
 SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 
 
-@settings(max_examples=150, deadline=None)
 @given(event=bent(EVENT) | bent(SCHEDULED) | odd())
 def test_a_bent_event_asks_for_what_it_says_or_is_refused(event: Any) -> None:
     """An event with values of any kind under any name: exactly what it says, or a UsageError."""

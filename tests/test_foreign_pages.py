@@ -50,7 +50,6 @@ def named(error: B2Error) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_damaged_page_is_read_as_stock_boto3_reads_it_or_refused(
     server: PageServer, stock: Any, mode: ListMode, data: st.DataObject
@@ -71,7 +70,7 @@ def test_a_damaged_page_is_read_as_stock_boto3_reads_it_or_refused(
 
 
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(
     noise=st.tuples(
         st.sampled_from([b"", b"<ListBucketResult>", b"<ListVersionsResult>", b"\x1f\x8b", b"<Error>"]),

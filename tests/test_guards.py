@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from conftest import AnyD1, FakeTime
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from tables import DOCUMENTED_TABLE, Bench, Row, chunk, row
 
@@ -242,7 +241,6 @@ class TestOtherForms:
         etag=st.sampled_from(["e", '"e"', '""e"']),
         mode=st.sampled_from(["objects", "versions"]),
     )
-    @examples(max_examples=150, deadline=None)
     def test_where_it_finds_none_the_guard_has_nothing_to_refuse(
         self, stored: tuple[str | None, str | None], etag: str, mode: Any
     ) -> None:

@@ -77,7 +77,6 @@ def test_an_empty_bucket_has_an_inventory_too(batches: list[list[MediaObject]]) 
     assert digest == "bfe9b95b48a342ad7109ea2723adcacc29bf1018e83370b8b719a4a70d70caa3"
 
 
-@settings(max_examples=150, deadline=None)
 @given(objects=OBJECTS, bucket=KEYS, prefix=KEYS)
 def test_an_inventory_is_json_of_its_objects(objects: list[MediaObject], bucket: str, prefix: str) -> None:
     """Any JSON reader gets the objects back, and so does who reads a line at a time."""
@@ -92,7 +91,7 @@ def test_an_inventory_is_json_of_its_objects(objects: list[MediaObject], bucket:
     assert digest == hashlib.sha256(document).hexdigest()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(objects=OBJECTS, places=st.lists(st.integers(0, 12), max_size=4))
 def test_the_same_objects_give_the_same_bytes(objects: list[MediaObject], places: list[int]) -> None:
     """Where one page ends and the next begins leaves no trace, empty pages neither."""
@@ -102,7 +101,7 @@ def test_the_same_objects_give_the_same_bytes(objects: list[MediaObject], places
     assert write(*pages) == write(objects)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(objects=OBJECTS)
 def test_without_a_file_the_digest_is_the_same(objects: list[MediaObject]) -> None:
     """A writer that writes nowhere tells the digest of what it would have written."""
@@ -112,7 +111,6 @@ def test_without_a_file_the_digest_is_the_same(objects: list[MediaObject]) -> No
     assert writer.close() == write(objects)[1]
 
 
-@settings(max_examples=100, deadline=None)
 @given(objects=OBJECTS, bucket=KEYS, prefix=KEYS, list_mode=st.sampled_from(["objects", "versions"]))
 def test_what_is_written_is_read_back(
     objects: list[MediaObject], bucket: str, prefix: str, list_mode: ListMode

@@ -412,7 +412,6 @@ def edited(document: bytes, edits: list[tuple[int, int, list[bytes]]]) -> bytes:
     return document
 
 
-@settings(max_examples=400, deadline=None)
 @given(document=st.sampled_from([ours(), json.dumps({"objects": ENTRIES}, indent=1).encode()]), edits=EDITS)
 def test_a_damaged_inventory_is_read_right_or_refused(
     document: bytes, edits: list[tuple[int, int, list[bytes]]]
@@ -426,7 +425,6 @@ def test_a_damaged_inventory_is_read_right_or_refused(
     assert objects == oracle(damaged)
 
 
-@settings(max_examples=200, deadline=None)
 @given(edits=EDITS)
 def test_a_damaged_gzip_is_read_right_or_refused(edits: list[tuple[int, int, list[bytes]]]) -> None:
     """A damaged gzip gives the inventory that was packed, or an InventoryError, and nothing else."""
@@ -451,7 +449,6 @@ ANY_JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(value=ANY_JSON, inside=st.booleans())
 def test_any_json_is_an_inventory_or_refused(value: Any, inside: bool) -> None:
     """A document of whatever JSON ends in its objects or in an InventoryError, never in another error."""
@@ -498,7 +495,7 @@ def test_the_originals_inventory_names_no_bucket_and_lists_objects(tmp_path: Pat
     assert (listing.bucket, listing.prefix, listing.list_mode) == ("", "", "objects")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(
     keys=st.lists(
         st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1), max_size=20

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from b2d1.inventory.json_stream import MAX_VALUE_CHARS, READ_BYTES, JsonStream
@@ -73,7 +73,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     values=st.lists(JSON, max_size=6),
     indent=st.sampled_from([None, 0, 2, "\t"]),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from b2d1.media import MAX_FIELD_BYTES, MAX_KEY_BYTES, MAX_SIZE, MediaObject, fault_in, form_of, media_uid
@@ -47,14 +47,12 @@ def test_the_golden_vectors_cover_what_is_easily_got_wrong() -> None:
     assert {len(each) for key in keys for each in map(str.encode, key)} == {1, 2, 3, 4}
 
 
-@settings(max_examples=200, deadline=None)
 @given(file_id=FILE_IDS, key=KEYS)
 def test_a_uid_is_43_characters_of_a_known_form(file_id: str, key: str) -> None:
     """A uid is `b2_` and 40 lower-case hexadecimal digits, whatever the key."""
     assert re.fullmatch(r"b2_[0-9a-f]{40}", media_uid(file_id, key))
 
 
-@settings(max_examples=200, deadline=None)
 @given(file_id=FILE_IDS, key=KEYS)
 def test_equal_objects_have_equal_uids(file_id: str, key: str) -> None:
     """A uid depends on nothing but the characters: not on which string object holds them."""
@@ -63,7 +61,6 @@ def test_equal_objects_have_equal_uids(file_id: str, key: str) -> None:
     assert media_uid(file_id, key) == media_uid(*again)
 
 
-@settings(max_examples=300, deadline=None)
 @given(first=st.tuples(FILE_IDS, KEYS), second=st.tuples(FILE_IDS, KEYS))
 @example(first=('"a"', "k"), second=('"a"', "K"))
 @example(first=('"a"', "k"), second=('"a"', "k "))
@@ -75,7 +72,6 @@ def test_distinct_objects_have_distinct_uids(first: tuple[str, str], second: tup
     assert (media_uid(*first) == media_uid(*second)) == (first == second)
 
 
-@settings(max_examples=300, deadline=None)
 @given(first=st.tuples(TEXTS, TEXTS), second=st.tuples(TEXTS, TEXTS))
 @example(first=("a", "b:c"), second=("a:b", "c"))
 def test_uids_coincide_only_where_file_id_colon_key_does(
@@ -154,7 +150,6 @@ def test_an_unfit_object_has_its_fault_named(unfit: MediaObject, fault: str) -> 
     assert fault_in(unfit) == fault
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     candidate=st.builds(
         MediaObject,

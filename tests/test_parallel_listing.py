@@ -76,7 +76,7 @@ KEYS = [row.key for row in ASTRAL]
 
 
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(case=cases(), size=st.integers(2, 5), workers=st.sampled_from([2, 3, 4, 8]), utf16=st.booleans())
 @example(case=Case(ASTRAL, KEYS), size=2, workers=4, utf16=False)
 @example(case=Case(ASTRAL, KEYS, "b"), size=2, workers=4, utf16=True)

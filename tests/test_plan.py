@@ -88,7 +88,7 @@ def test_a_chunk_that_fits_exactly_is_one(tmp_path: Path) -> None:
 
 
 @given(planned=st.lists(rows, max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 def test_sqlite_reads_the_rows_that_were_planned(planned: list[tuple[Any, ...]]) -> None:
     """A chunk's text is JSON from which SQLite takes exactly the rows that were added, in their order."""
     with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(":memory:")) as connection:
@@ -201,7 +201,6 @@ def test_a_deferred_row_of_another_form_counts_too(tmp_path: Path) -> None:
     bound=st.none() | st.integers(1, 60),
     most=st.integers(1, 40),
 )
-@settings(max_examples=120, deadline=None)
 def test_rounds_take_every_due_chunk_once(rows: int, chunk_rows: int, bound: int | None, most: int) -> None:
     """From the first chunk to the last due one, rounds follow each other, each as large as it may be."""
     with tempfile.TemporaryDirectory() as folder:
@@ -228,7 +227,7 @@ def test_rounds_take_every_due_chunk_once(rows: int, chunk_rows: int, bound: int
     bound=st.none() | st.integers(1, 40),
     data=st.data(),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 def test_rows_survive_any_halving(rows: int, chunk_rows: int, bound: int | None, data: st.DataObject) -> None:
     """However chunks are halved, due ones or deferred ones, the rows, their order and their counts stay."""
     with tempfile.TemporaryDirectory() as folder:

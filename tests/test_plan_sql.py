@@ -52,7 +52,6 @@ def rows_after(*statements: tuple[str, tuple[str, ...]]) -> list[Any]:
 
 
 @given(new=st.lists(objects, max_size=12))
-@settings(max_examples=150, deadline=None)
 def test_the_sql_makes_the_rows_that_the_insert_makes(new: list[MediaObject]) -> None:
     """Whatever stands in a key, the printed statements lead to the very rows that the bound JSON leads to."""
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +63,7 @@ def test_the_sql_makes_the_rows_that_the_insert_makes(new: list[MediaObject]) ->
 
 
 @given(new=st.lists(objects, min_size=1, max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 def test_the_sql_passes_through_wrangler_unchanged(new: list[MediaObject]) -> None:
     """Only what is printable, nothing that reads as a transaction, one row a line."""
     with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from b2d1.b2.bucket import Page
@@ -88,7 +88,6 @@ class Simulation:
 names = st.text("abcu", min_size=1, max_size=4)
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     keys=st.sets(names, max_size=60),
     size=st.integers(1, 4),

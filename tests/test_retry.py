@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 from conftest import FakeTime
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from b2d1.errors import B2D1Error, B2Error, D1Error, OutOfTime, Retry
@@ -121,7 +121,6 @@ def test_jitter_is_full(fake_time: FakeTime) -> None:
     assert fake_time.pauses == [0.0, 1.0, 1.0, 8.0]
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     seed=st.integers(),
     seconds=st.floats(0.001, 10_000),
@@ -157,7 +156,6 @@ def test_nothing_waits_past_the_deadline(
     assert 1 <= service.calls <= attempts
 
 
-@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(), tries=st.integers(2, 30))
 def test_a_pause_is_never_longer_than_its_cap(seed: int, tries: int) -> None:
     """Without a word from the server, the nth pause lies between 0 and 2^(n-1) seconds, and under 20."""
@@ -402,7 +400,6 @@ def test_a_date_is_counted_from_now_unless_told_otherwise() -> None:
     assert retry_after_seconds("Sun, 06 Nov 1994 08:49:37 GMT") == 0.0
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     header=st.one_of(
         st.text(st.characters(codec="latin-1")),

@@ -290,7 +290,6 @@ def test_all_problems_are_told_at_once() -> None:
 PASTED = st.text(st.characters(exclude_categories=()), min_size=1, max_size=20).map(lambda x: f"Zq7{x}xW9#")
 
 
-@settings(max_examples=200, deadline=None)
 @given(env=st.fixed_dictionaries(dict.fromkeys(sorted({*NAMES} - {"B2D1_SECRET_ID"}), PASTED)))
 @example(env=dict.fromkeys(NAMES, "Zq7 secret xW9#"))
 @example(env=dict.fromkeys(NAMES, "https://Zq7:secret@xW9#"))
@@ -499,7 +498,7 @@ BUCKETS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9.-]{2,8}(x|--x-s3|-s3alias|--ol-s
 TOKENS = st.one_of(st.from_regex(r"[!-~]{1,8}", fullmatch=True), st.text(min_size=1, max_size=4))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(host=HOSTS, port=PORTS, region=REGIONS, bucket=BUCKETS, token=TOKENS)
 @example(host="a_b", port=":1", region="us-east-1", bucket="bucket", token="t")
 @example(host="a..b", port="", region="us-east-1", bucket="bucket", token="t")

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from b2d1.spool import BUFFER_BYTES, Spool
@@ -15,7 +15,6 @@ puts = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(puts=puts, repeated=st.sampled_from([1, 2000, 20_000]))
 def test_each_part_comes_in_turn_with_all_that_was_put(
     tmp_path_factory: pytest.TempPathFactory, puts: list[tuple[str, bytes]], repeated: int

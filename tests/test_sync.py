@@ -291,7 +291,7 @@ b2_keys = (
 
 
 @given(bodies=st.dictionaries(b2_keys, st.binary(max_size=8), min_size=1, max_size=12))
-@examples(max_examples=40, deadline=None)
+@examples(max_examples=examples().max_examples // 4)
 def test_any_key_arrives_as_it_was_uploaded(shared: tuple[Stack, Bucket], bodies: dict[str, bytes]) -> None:
     """Through listing, comparison, plan, insert and back, each key is what it was, to the byte."""
     stack, bucket = shared
