@@ -11,10 +11,10 @@ EVENT := events/manual.json
 SAM := .venv/sam/bin/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test drill record check format bench build build-SyncFunction deploy invoke lock clean
+.PHONY: help run sandbox test test-fast drill record check format bench build build-SyncFunction deploy invoke lock clean
 
 help: ## Print these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/ready ## Do the main job on an embedded bucket and database: migrate, sync, the summary
 	@python -m sandbox run -- sh -c 'b2d1 migrate && b2d1 sync'
@@ -24,6 +24,9 @@ sandbox: .venv/ready ## Keep the embedded bucket and database running; prints wh
 
 test: .venv/ready node_modules/ready .venv/wheels/ready .venv/emulator/ready .venv/sam/ready ## Run every test, on all cores
 	python -m pytest -n auto --dist worksteal
+
+test-fast: .venv/ready ## Run the tests that need no other program, in half a minute
+	python -m pytest -n auto --dist worksteal -m "not slow"
 
 drill: .venv/ready node_modules/ready ## Break every request of a run in every way, on Cloudflare's own engine
 	python -m drill

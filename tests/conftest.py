@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from botocore.loaders import JSONFileLoader, Loader
@@ -63,6 +63,28 @@ list_available_services = Loader.list_available_services
 Loader.list_available_services = lambda self, type_name: available_services(  # type: ignore[method-assign]
     tuple(self.search_paths), type_name
 )
+
+
+# A test that uses one of these is slow, and so is one that starts a program. `make test-fast` skips both.
+SLOW_FIXTURES = {"b2", "d1", "module_d1", "package", "wrangler"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests whose fixtures are slow."""
+    for item in items:
+        if SLOW_FIXTURES & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def only_slow_tests_start_programs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that starts a program and is not marked slow."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("a test that starts a program needs @pytest.mark.slow")
+
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
 
 
 @pytest.hookimpl(wrapper=True)

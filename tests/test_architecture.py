@@ -43,6 +43,7 @@ print(json.dumps(sorted(name for name in sys.modules if name.partition(".")[0] =
 """
 
 
+@pytest.mark.slow
 def test_the_core_does_without_the_runners_packages() -> None:
     """Every module of the core is imported where click, rich and Powertools are not to be had."""
     assert python(WITHOUT_THE_RUNNERS_PACKAGES, *CORE) == ["b2d1", *CORE]
@@ -77,11 +78,13 @@ print(json.dumps([modules(), Watched.asked]))
 """
 
 
+@pytest.mark.slow
 def test_the_core_reads_no_environment_at_import() -> None:
     """Importing the core looks at no variable: settings are read by a call, from a mapping."""
     assert python(READING_THE_ENVIRONMENT, *CORE) == [["b2d1", *CORE], []]
 
 
+@pytest.mark.slow
 def test_the_runner_reads_no_setting_at_import() -> None:
     """Importing the runner looks at no setting either; click and rich look at the terminal's variables."""
     imported, asked = python(READING_THE_ENVIRONMENT, *MODULES)
@@ -97,6 +100,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "unused"),
     [
@@ -120,6 +124,7 @@ def test_nothing_is_loaded_that_is_not_used(module: str, unused: set[str]) -> No
     assert loaded & unused == set()
 
 
+@pytest.mark.slow
 def test_importing_the_core_touches_no_log() -> None:
     """The core logs under its own name and leaves it to whoever runs it what becomes of that."""
     program = """

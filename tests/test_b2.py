@@ -304,6 +304,7 @@ s3 =
 HOSTILE_CREDENTIALS = "[default]\naws_access_key_id = AKIASOMEBODYELSE\naws_secret_access_key = other\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "credentials"),
     [

@@ -93,6 +93,7 @@ def sample() -> Iterator[EmbeddedB2]:
         yield b2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_every_page_of_the_embedded_b2_is_read_the_fast_way(sample: EmbeddedB2, mode: ListMode) -> None:
     """The sample bucket's pages, awkward keys and all, fit the expression."""

@@ -20,6 +20,8 @@ from b2d1.doctor.configuration import FIXES
 from b2d1.doctor.finding import Line, Status
 from b2d1.settings import NAMES
 
+pytestmark = pytest.mark.slow
+
 CHECKS = [
     *(
         "settings",

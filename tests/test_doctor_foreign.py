@@ -37,6 +37,8 @@ from b2d1.migrate.migrations import shipped
 from b2d1.retry import Deadline
 from b2d1.table.staging import CREATE_CHUNKS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def it(tmp_path: Path) -> Iterator[Patient]:

@@ -37,6 +37,8 @@ from drill.trial import Result, attempt
 from sandbox.cloudflare import CloudflareD1
 from sandbox.forwarder import FOR_EVER, Call, Deed, Forwarder
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

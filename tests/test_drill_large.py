@@ -4,6 +4,8 @@ import pytest
 
 from drill import large
 
+pytestmark = pytest.mark.slow
+
 # Two chunks of about 4,600 rows make a round.
 OBJECTS, ROWS_PER_PUBLISH = 60_000, "10000"
 

@@ -149,6 +149,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_gzip_bomb_takes_no_memory(kind: str, tmp_path: Path) -> None:
     """What unpacks to a thousand times its size is refused within some megabytes of memory."""

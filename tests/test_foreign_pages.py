@@ -126,6 +126,7 @@ DEEP_PAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [True, False], ids=["closed", "never closed"])
 @pytest.mark.parametrize("place", DEEP_PAGES)
 @pytest.mark.parametrize("depth", [900, 100_000])
@@ -219,6 +220,7 @@ CROWDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CROWDS)
 def test_a_page_of_hundreds_of_thousands_of_elements_is_refused(server: PageServer, kind: str) -> None:
     """As many elements as the bound lets through are read in time that grows with their number alone."""

@@ -133,6 +133,7 @@ def peak(work: Callable[[int], None], count: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_writing_takes_no_more_memory_for_more_objects() -> None:
     """Five times as many objects are written in the same memory."""
 
@@ -147,6 +148,7 @@ def test_writing_takes_no_more_memory_for_more_objects() -> None:
     assert peak(work, 50_000) < peak(work, 10_000) + 200_000 < 2_000_000
 
 
+@pytest.mark.slow
 def test_reading_takes_no_more_memory_for_more_objects(tmp_path: Path) -> None:
     """Five times as many objects are read, put in order and given on in the same memory."""
 

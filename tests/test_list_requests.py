@@ -104,6 +104,7 @@ def test_where_known_keys_end_and_the_bucket_does_not_it_tells_more_itself(make:
     assert first_kinds.index("folders") == straight
 
 
+@pytest.mark.slow
 def test_known_keys_divide_a_large_bucket_at_few_more_requests(make: Buckets) -> None:
     """With a thousand of its keys known, a large bucket costs at most 3 % more and a page more a worker."""
     keys = [row.key for row in numbered(3000)]
@@ -251,6 +252,7 @@ def test_a_prefix_that_the_orders_place_differently_is_no_hindrance(make: Bucket
     assert (found.parts > 1, kinds(host).keys()) == (True, {"page", "range"})
 
 
+@pytest.mark.slow
 def test_a_busy_host_is_asked_half_as_much_until_it_answers_again(
     server: PageServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -422,6 +422,7 @@ def sample() -> Iterator[EmbeddedB2]:
         yield b2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_the_sample_bucket_is_listed_as_stock_boto3_lists_it(sample: EmbeddedB2, mode: ListMode) -> None:
     """Some thousand objects, awkward names and hidden files among them, come out field by field the same."""
@@ -477,6 +478,7 @@ def peak_of_listing(server: PageServer, mode: ListMode, pages: int) -> int:
         assert listing.discovered == 200 * pages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_memory_is_flat(server: PageServer, mode: ListMode) -> None:
     """Ten times as many pages take no more memory, since pages flow through."""

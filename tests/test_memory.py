@@ -19,6 +19,8 @@ from objects import NoBucket, numbered
 from b2d1.inventory.writer import InventoryWriter
 from sandbox.b2 import EmbeddedB2
 
+pytestmark = pytest.mark.slow
+
 FEW, MANY = 4_000, 15_000
 # So that the inventory of many is larger than all that SQLite gets.
 WIDTH = 800

@@ -9,11 +9,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
 from conftest import ROOT
 
 from bundle import runtime
 from bundle.contents import SERVICES, WHEELS
 from emulator.lambda_emulator import functions_python
+
+pytestmark = pytest.mark.slow
 
 # What only the runner's commands need: four rooms, and what doctor asks B2.
 LEFT_OUT = ("b2d1/cli/", "b2d1/doctor/", "b2d1/verify/", "b2d1/migrate/", "b2d1/b2/native.py")

@@ -96,6 +96,7 @@ def test_any_division_gives_what_a_straight_listing_gives(
     assert divided == straight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("utf16", [False, True], ids=["bytes", "UTF-16"])
 @pytest.mark.parametrize("mode", MODES)
 def test_a_large_bucket_is_divided_of_itself(make: Buckets, mode: ListMode, *, utf16: bool) -> None:

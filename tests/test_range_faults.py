@@ -280,6 +280,7 @@ def test_the_failure_of_the_last_range_is_the_failure_of_all(make: Buckets, mode
 STRANGERS = [f"{letter}{number:03}" for letter in "AKkkxz" for number in range(150)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     "known",

@@ -115,6 +115,7 @@ def test_a_changed_snapshot_is_replaced(document: Path, tmp_path: Path, name: st
     assert (unpack(old), unpack(place.read_bytes())) == (b'{"objects":[\n]}\n', document.read_bytes())
 
 
+@pytest.mark.slow
 def test_a_gzipped_snapshot_has_the_same_bytes_each_time(document: Path, tmp_path: Path) -> None:
     """No name and no time are in a .gz, so the same inventory gives the same file; zcat reads it."""
     places = [tmp_path / "a.json.gz", tmp_path / "b.json.gz"]

@@ -10,6 +10,8 @@ from bench import start
 from bundle import runtime
 from emulator.lambda_emulator import functions_version
 
+pytestmark = pytest.mark.slow
+
 STDLIB = sys.stdlib_module_names
 # What boto3 and requests bring along by themselves, and what a run is.
 PACKAGES = {

@@ -22,6 +22,8 @@ from emulator.lambda_emulator import Invocation, LambdaEmulator
 from sandbox.b2 import EmbeddedB2
 from sandbox.d1 import EmbeddedD1
 
+pytestmark = pytest.mark.slow
+
 ROLE_KEY, ROLE_SECRET = "AKIAROLE", "role-secret"
 
 

@@ -25,6 +25,8 @@ from b2d1.report import SnapshotReport, SyncReport
 from b2d1.settings import ALIASES, NAMES
 from sandbox.server import LoopbackServer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / ".github/scripts"
 FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))

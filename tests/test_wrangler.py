@@ -14,6 +14,8 @@ from b2d1.table.media_assets import COLUMNS
 from sandbox.cloudflare import CloudflareD1
 from sandbox.wrangler import LocalDatabase, Wrangler
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Result]
 
 DATABASES = [LocalDatabase("lgfc_lite", "b2d15a4d-b0c5-4d1f-8a70-6c8e6f1d2a39")]

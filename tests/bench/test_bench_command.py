@@ -12,6 +12,8 @@ from bench import __main__ as command
 from bench import listing, machine, plot
 from bench.tables import Point, Section, grid
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 CPU = Section("CPU", grid([("what", "reached"), ("listing", "16 times")]), "In turns.", [])
 RUNS = Section("Runs", grid([("what", "reached"), ("memory", "99 MB")]), "Whole.", [], (Point(9, 1.5, 99.0),))

@@ -16,6 +16,8 @@ from bench.bucket import ALPHABETS, SyntheticBucket
 from bench.list_server import HOST, ListServer, counts_so_far
 from bench.pages import page
 
+pytestmark = pytest.mark.slow
+
 OBJECTS = 1250
 VERSION_ID = re.compile(r"4_z[0-9a-f]{24}_f[0-9a-f]{16}_d\d{8}_m\d{6}_c\d{3}_v\d{7}_t\d{4}_u0\d{13}")
 ROWS = {"list_objects_v2": "Contents", "list_object_versions": "Versions"}

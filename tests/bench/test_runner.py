@@ -10,6 +10,8 @@ import pytest
 
 from bench.runner import run
 
+pytestmark = pytest.mark.slow
+
 PYTHON = [sys.executable, "-S", "-c"]
 
 

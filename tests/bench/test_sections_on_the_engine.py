@@ -11,6 +11,8 @@ from bench.databases import Databases
 from bench.pipe import missing_programs, section
 from bench.sizes import QUICK
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def databases() -> Iterator[Databases]:

@@ -16,6 +16,8 @@ from urllib.error import HTTPError, URLError
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(sysconfig.get_path("scripts")) / "b2d1"
 NAMES = [

@@ -25,6 +25,8 @@ from sandbox.b2 import EmbeddedB2
 from sandbox.native import KeyScope
 from sandbox.sample import hidden_objects, sample_objects
 
+pytestmark = pytest.mark.slow
+
 VERSION_ID = re.compile(r"4_z[0-9a-f]{24}_f[0-9a-f]{16}_d\d{8}_m\d{6}_c\d{3}_v\d{7}_t\d{4}_u0\d{13}")
 SAMPLE = dict(sample_objects())
 

@@ -223,6 +223,7 @@ class TestConnection:
             assert connection.execute("SELECT * FROM t").fetchall() == []
 
 
+@pytest.mark.slow
 class TestWrangler:
     """How the engine is started and ended."""
 
@@ -300,6 +301,7 @@ def is_ended(peer: socket.socket) -> bool:
         return True
 
 
+@pytest.mark.slow
 class TestBackground:
     """A program that does not outlive its parent."""
 
