@@ -141,14 +141,6 @@ print(json.dumps([[each.name, each.level, len(each.handlers), each.propagate] fo
     assert {tuple(each[1:]) for each in found[1:]} == {(0, 0, True)}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in ["b2d1", *MODULES]])
-def test_every_module_opens_with_a_sentence(name: str) -> None:
-    """Each module says in its docstring what it is for, in a sentence that ends on the first line."""
-    first, *_ = (importlib.import_module(name).__doc__ or "").splitlines() or [""]
-
-    assert first.endswith(".")
-
-
 def test_no_core_module_prints() -> None:
     """Data and messages leave through the runner: the core has no print and no sys.stdout."""
     found = []
