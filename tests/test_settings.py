@@ -118,8 +118,11 @@ def test_the_required_settings_are_enough() -> None:
         pytest.param("ROWS_PER_PUBLISH", "0500", "rows_per_publish", 500, id="leading zero"),
         *(
             pytest.param(name, text, name.lower(), value, id=f"{name} {text}")
-            for name in ("DRY_RUN", "VERBOSE")
-            for text, value in {"1": True, "true": True, "True": True, "0": False, "false": False}.items()
+            for name, text, value in (
+                *(("DRY_RUN", text, True) for text in ("1", "true", "True")),
+                *(("DRY_RUN", text, False) for text in ("0", "false")),
+                ("VERBOSE", "1", True),
+            )
         ),
         pytest.param(
             "CLOUDFLARE_API_BASE_URL", "https://x.example:8443/a/v4/", "d1.api_base_url",
@@ -159,27 +162,28 @@ NO_SNAPSHOT = "is neither a path nor s3://bucket/key"
 NO_FLAG = "is none of 1, 0, true and false"
 BLANK = "begins or ends with white space: enter it again"
 
+# Every case of a parser with one of its settings; its other settings show with one case that they use it.
 MALFORMED = [
-    *((name, text, NO_CREDENTIAL) for name in ("B2_KEY_ID", "B2_APP_KEY", "CLOUDFLARE_API_TOKEN")
-      for text in ("two words", "new\nline", "tab\tbed", "nul\0", "écrit", "\x7fdel")),
-    *((name, text, BLANK) for name in sorted({*NAMES} - {"B2_PREFIX", "B2D1_SECRET_ID"})
-      for text in (" 1", "1\n", "\t")),
-    *((name, "a\udc80b", "is not valid UTF-8") for name in sorted({*NAMES} - {"B2D1_SECRET_ID"})),
-    *((name, text, URL) for name in ("B2_ENDPOINT", "CLOUDFLARE_API_BASE_URL")
-      for text in ("https://", "https:///x", "https://:443", "ftp://host", "https:/host", "//host",
-                   "https://ho st", "https://a_b.example", "https://*.example", "https://bücher.example",
-                   "https://\u017f3.example", "https://-a.example", "https://a-.example", "https://a..example",
-                   f"https://{'a' * 64}.example", "https://.", "https://host:", "https://host:65536",
-                   "https://host:x", "https://[::1", "https://[::::]", "https://[::1%25lo]",
-                   "https://me@host", "https://me:pw@host", "https://@host", "https://host?q=1",
-                   "https://host?", "https://host#f", "https://host#", "https://host/a b",
-                   "https://host/é", "https://ho\nst", "https://host\\@localhost", "https://host/\0")),
-    *((name, text, HTTPS) for name in ("B2_ENDPOINT", "CLOUDFLARE_API_BASE_URL")
-      for text in ("http://s3.us-west-004.backblazeb2.com", "http://api.cloudflare.com", "http://10.0.0.1",
-                   "http://192.168.1.1:9000", "http://0.0.0.0", "http://128.0.0.1", "http://[2001:db8::1]",
-                   "http://localhost.example.com", "http://127.0.0.1.example.com", "http://xlocalhost",
-                   "http://host.docker.internal.example.com", "http://docker.internal",
+    *(("B2_APP_KEY", text, NO_CREDENTIAL) for text in ("two words", "new\nline", "écrit", "\x7fdel")),
+    ("B2_KEY_ID", "two words", NO_CREDENTIAL),
+    ("CLOUDFLARE_API_TOKEN", "two words", NO_CREDENTIAL),
+    *(("B2_BUCKET", text, BLANK) for text in (" 1", "1\n", "\t")),
+    ("CF_API_TOKEN", " 1", BLANK),
+    *((name, "a\udc80b", "is not valid UTF-8") for name in ("B2_BUCKET", "B2_PREFIX", "CF_ACCOUNT_ID")),
+    *(("B2_ENDPOINT", text, URL)
+      for text in ("https://", "https://:443", "ftp://host", "//host", "https://ho st", "https://a_b.example",
+                   "https://bücher.example", "https://\u017f3.example", "https://-a.example",
+                   "https://a-.example", "https://a..example", f"https://{'a' * 64}.example",
+                   "https://host:65536", "https://host:x", "https://[::1", "https://me:pw@host",
+                   "https://host?q=1", "https://host#f", "https://host/é", "https://ho\nst",
+                   "https://host\\@localhost", "https://host/\0")),
+    ("CLOUDFLARE_API_BASE_URL", "https://a_b.example", URL),
+    *(("B2_ENDPOINT", text, HTTPS)
+      for text in ("http://s3.us-west-004.backblazeb2.com", "http://192.168.1.1:9000", "http://0.0.0.0",
+                   "http://128.0.0.1", "http://[2001:db8::1]", "http://localhost.example.com",
+                   "http://127.0.0.1.example.com", "http://xlocalhost", "http://docker.internal",
                    "HTTP://example.com")),
+    ("CLOUDFLARE_API_BASE_URL", "http://api.cloudflare.com", HTTPS),
     ("B2_ENDPOINT", "https://s3.us-west-004.backblazeb2.com/photos", HOST_ALONE),
     ("B2_ENDPOINT", "s3.us-west-004.backblazeb2.com/photos", HOST_ALONE),
     ("B2_ENDPOINT", "https://photos.s3.us-west-004.backblazeb2.com", B2_HOST),
@@ -194,13 +198,15 @@ MALFORMED = [
     ("B2_BUCKET", "-photos", NO_BUCKET),
     ("B2_BUCKET", "phótos", NO_BUCKET),
     *(("B2_REGION", text, "is not a region like us-west-004")
-      for text in ("US-WEST", "us west", "us_west", "-us", "us-", "004", "é", "a" * 64, "us.west")),
+      for text in ("US-WEST", "us_west", "-us", "us-", "004", "a" * 64, "us.west")),
     ("B2_PREFIX", "x" * 1025, NO_PREFIX),
     ("B2_PREFIX", "é" * 512 + "x", NO_PREFIX),
     ("B2_PREFIX", "a\0b", NO_PREFIX),
     *(("B2_LIST_MODE", text, "is neither objects nor versions") for text in ("object", "Objects", "all")),
     *((name, text, complaint) for name, complaint in NUMBERS.items()
-      for text in ("0", "-1", "+1", "1.0", "1e3", "1_000", "1,000", "ten", "٣", "9" * 11, NO_NUMBERS[name])),
+      for text in ("0", NO_NUMBERS[name])),
+    *(("B2_LIST_WORKERS", text, NUMBERS["B2_LIST_WORKERS"])
+      for text in ("-1", "+1", "1.0", "1_000", "ten", "٣", "9" * 11)),
     *(("CLOUDFLARE_ACCOUNT_ID", text, NO_ACCOUNT)
       for text in (ACCOUNT[1:], f"{ACCOUNT}0", ACCOUNT.upper(), "me@example.com")),
     *(("D1_DATABASE_ID", text, NO_DATABASE_ID)
@@ -208,12 +214,11 @@ MALFORMED = [
     *(("D1_DATABASE_NAME", text, "is not a database's name")
       for text in ("-lite", "_lite", "lgfc lite", "lgfc/lite", "lité")),
     *(("SNAPSHOT_URI", text, NO_SNAPSHOT)
-      for text in ("s3://", "s3://bucket", "s3://bucket/", "s3://bucket/folder/", "s3:///key",
-                   "s3://my bucket/key", "s3:/bucket/key", "s3:bucket", "S3://bucket/key",
-                   "https://host/key", "file:///tmp/x", "gs://bucket/key", "a\0b")),
+      for text in ("s3://bucket", "s3://bucket/folder/", "s3:///key", "s3://my bucket/key", "s3:bucket",
+                   "S3://bucket/key", "https://host/key", "a\0b")),
     ("SNAPSHOT_URI", "folder/", "names a folder: add the file's name"),
-    *((name, text, NO_FLAG) for name in ("DRY_RUN", "VERBOSE")
-      for text in ("yes", "no", "on", "off", "2", "-1", "01", "t", "truth")),
+    *(("DRY_RUN", text, NO_FLAG) for text in ("yes", "2", "01", "t", "truth")),
+    ("VERBOSE", "yes", NO_FLAG),
 ]  # fmt: skip
 
 
@@ -229,20 +234,16 @@ def test_each_malformed_form_is_refused_by_name(name: str, text: str, complaint:
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in LEAST])
-@pytest.mark.parametrize("env", [pytest.param({}, id="absent"), pytest.param({"": ""}, id="empty")])
-def test_each_required_setting_is_missed_by_name(name: str, env: dict[str, str]) -> None:
+def test_each_required_setting_is_missed_by_name(name: str) -> None:
     """A required setting that is absent, or empty, is named."""
     rest = {other: value for other, value in LEAST.items() if other != name}
 
-    assert problems(rest | {name: env[""]} if env else rest) == [f"{name} is not set"]
+    assert problems(rest) == problems(rest | {name: ""}) == [f"{name} is not set"]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, id=name) for name in NAMES if name not in {*LEAST, "B2D1_SECRET_ID"}]
-)
-def test_an_empty_setting_counts_as_none(name: str) -> None:
-    """An optional setting that is empty leaves the default."""
-    assert read(LEAST | {name: ""}) == DEFAULTS
+def test_an_empty_setting_counts_as_none() -> None:
+    """Optional settings that are empty leave the defaults."""
+    assert read(dict.fromkeys(NAMES, "") | LEAST) == DEFAULTS
 
 
 def test_with_nothing_set_all_that_is_required_is_named() -> None:
