@@ -161,8 +161,8 @@ def b2() -> Iterator[EmbeddedB2]:
         yield server
 
 
-# What these modules state of D1 holds on Cloudflare's own engine too: each of their tests runs on both.
-ON_BOTH_ENGINES = {
+# What these modules state of D1 is tested on Cloudflare's own engine.
+ON_CLOUDFLARES_ENGINE = {
     *("test_doctor_d1", "test_guards", "test_media_assets", "test_migrations", "test_stored_rows"),
     *("test_sync", "test_verify"),
 }
@@ -171,11 +171,11 @@ EMPTY_DATABASES = 1500
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test of some modules that takes `d1` on both engines."""
-    if metafunc.module.__name__ in ON_BOTH_ENGINES:
+    """Run each test of some modules that takes `d1` on Cloudflare's engine."""
+    if metafunc.module.__name__ in ON_CLOUDFLARES_ENGINE:
         for fixture in {"d1", "module_d1"} & set(metafunc.fixturenames):
             scope = "module" if fixture == "module_d1" else "function"
-            metafunc.parametrize(fixture, ["embedded", "engine"], indirect=True, scope=scope)
+            metafunc.parametrize(fixture, ["engine"], indirect=True, scope=scope)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The doctor's look at the database, on both engines: little is read, and nothing written."""
+"""The doctor's look at the database, on Cloudflare's engine: little is read, and nothing written."""
 
 import datetime as dt
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What is refused before a write, by real statements, on the embedded engine and Cloudflare's."""
+"""What is refused before a write, by real statements, on Cloudflare's engine."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What b2d1 says to D1 about its table: real statements, on the embedded engine and Cloudflare's."""
+"""What b2d1 says to D1 about its table: real statements, on Cloudflare's engine."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""Writing in rounds, through `sync`, on both engines: each round all or none, whatever breaks in between."""
+"""Writing in rounds, through `sync`, on Cloudflare's engine: each all or none, whatever breaks in between."""
 
 import dataclasses
 import itertools
@@ -31,7 +31,6 @@ from b2d1.table import guards
 from b2d1.table.media_assets import COUNT_MISSING
 from b2d1.table.staging import CHECK, STAGE
 
-on_both_engines = pytest.mark.parametrize("d1", ["embedded", "engine"], indirect=True)
 on_the_real_engine = pytest.mark.parametrize("d1", ["engine"], indirect=True)
 
 # Long enough for chunks to be full at 900 kB before they are at 5,000 rows, as real keys are.
@@ -76,7 +75,7 @@ def two_rows_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "CHUNK_ROWS", 2)
 
 
-@on_both_engines
+@on_the_real_engine
 class TestManyRows:
     """Runs with more rows than one statement takes, at the real limits."""
 
@@ -239,7 +238,7 @@ def refusal(message: str, *, after_the_effect: bool = False) -> Pass:
     return act
 
 
-@on_both_engines
+@on_the_real_engine
 @pytest.mark.usefixtures("two_rows_a_chunk")
 class TestProgress:
     """What is told on the way."""
@@ -275,7 +274,7 @@ class TestProgress:
         assert "swept 3 chunks that a dead run left behind" in caplog.messages
 
 
-@on_both_engines
+@on_the_real_engine
 @pytest.mark.usefixtures("two_rows_a_chunk")
 class TestGuards:
     """The same content never gets a second identity, at any size, and the guard is not paid for twice."""
@@ -349,7 +348,7 @@ class TestGuards:
         assert (len(stack.rows()), staged(stack)) == (1, 0)
 
 
-@on_both_engines
+@on_the_real_engine
 @pytest.mark.usefixtures("two_rows_a_chunk")
 class TestFailures:
     """What fails beside the write is a warning; what fails in it tells what is in."""
@@ -540,7 +539,7 @@ class TestHonestErrors:
         assert run(stack, Objects(TEN[:2]))[0].inserted == 2
 
 
-@on_both_engines
+@on_the_real_engine
 @pytest.mark.usefixtures("two_rows_a_chunk")
 class TestWithoutStaging:
     """A database that the original made, and that was not migrated."""
@@ -603,7 +602,7 @@ class TestWithoutStaging:
         assert run(stack, Objects(TEN[:5]))[0].inserted == 2
 
 
-@on_both_engines
+@on_the_real_engine
 class TestAnotherClient:
     """Another program deletes chunks."""
 
@@ -669,7 +668,7 @@ class TestAnotherClient:
         assert len(stack.rows()) == 3
 
 
-@on_both_engines
+@on_the_real_engine
 class TestStaleReads:
     """A read just after a write may miss it: that is no failure, and no success either."""
 
@@ -897,7 +896,7 @@ class TestHalving:
         assert (report.inserted, report.checked, report.missing_after) == (7, 7, 0)
 
 
-@on_both_engines
+@on_the_real_engine
 class TestReadersFirst:
     """While D1 publishes it answers nobody else: rounds become as large as it publishes in a second."""
 
@@ -1076,7 +1075,7 @@ class Turnstile:
             self._changed.notify_all()
 
 
-@on_both_engines
+@on_the_real_engine
 class TestTwoRuns:
     """A laptop and a Lambda at work on one database."""
 

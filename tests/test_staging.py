@@ -1,4 +1,4 @@
-"""Staging, publishing, checking, clearing and sweeping: each statement by itself, on both engines."""
+"""Staging, publishing, checking, clearing and sweeping: each statement by itself, on Cloudflare's engine."""
 
 import json
 from contextlib import closing
@@ -15,7 +15,7 @@ from b2d1.table import staging as staging_module
 from b2d1.table.staging import Staged, Staging
 from sandbox.forwarder import Forwarder
 
-pytestmark = pytest.mark.parametrize("d1", ["embedded", "engine"], indirect=True)
+pytestmark = pytest.mark.parametrize("d1", ["engine"], indirect=True)
 
 VERSION = (
     "4_zaa11bb22cc33dd44ee55ff66_f1a2b3c4d5e6f7a8b_d20240309_m140000_c004_v0402000_t0001_u01709992800000"
