@@ -25,7 +25,7 @@ from bench.bucket import SyntheticBucket
 from bench.list_server import ListServer
 from bench.pages import MAX_KEYS
 from drill.bucket import COLUMNS
-from drill.cell import CELLS, QUICK, Cell
+from drill.cell import CELLS, ERRORS_OF_D1, QUICK, Cell
 from drill.expected import KILLED
 from drill.faults import FAULTS
 from drill.matrix import account, matrix
@@ -65,10 +65,13 @@ def test_a_fault_leaves_all_or_none_and_the_next_run_mends_it(cell: Cell, tried:
 
 
 def test_the_drill_is_large_and_leaves_nothing_out() -> None:
-    """There are many cells; every step and every fault has some, and the tests try some of each."""
+    """There are many cells; every step and every fault has some, and the tests try some of each kind."""
+    unlike_others = {fault for fault in FAULTS if fault.message in ERRORS_OF_D1}
+
     assert len(CELLS) > 1000
     assert {cell.step for cell in CELLS} == {cell.step for cell in QUICK} == set(STEPS)
-    assert {cell.fault for cell in CELLS} == {cell.fault for cell in QUICK} == set(FAULTS)
+    assert {cell.fault for cell in CELLS} == set(FAULTS)
+    assert {cell.fault for cell in QUICK} == unlike_others
 
 
 def named(name: str) -> Cell:
@@ -210,7 +213,8 @@ def test_the_command_prints_the_matrix_and_the_count() -> None:
     assert "4 cells, 4 as they were to be, 0 red" in lines
 
 
-OBJECTS = 12_000
+# Two chunks, which make a round of staging and publishing.
+OBJECTS = 5_500
 
 
 def rows_of(bucket: SyntheticBucket) -> set[tuple[Any, ...]]:
