@@ -184,6 +184,7 @@ MALFORMED = [
                    "http://127.0.0.1.example.com", "http://xlocalhost", "http://docker.internal",
                    "HTTP://example.com")),
     ("CLOUDFLARE_API_BASE_URL", "http://api.cloudflare.com", HTTPS),
+    ("B2_NATIVE_URL", "https://api.backblazeb2.com/b2api", "must be the host alone, without a path"),
     ("B2_ENDPOINT", "https://s3.us-west-004.backblazeb2.com/photos", HOST_ALONE),
     ("B2_ENDPOINT", "s3.us-west-004.backblazeb2.com/photos", HOST_ALONE),
     ("B2_ENDPOINT", "https://photos.s3.us-west-004.backblazeb2.com", B2_HOST),
