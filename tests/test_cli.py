@@ -186,10 +186,10 @@ def test_settings_that_are_malformed_are_all_named_and_not_shown(b2d1: Run) -> N
         pytest.param({"B2_BUCKET": "wrong"}, 3, "listing bucket wrong: ", "compare B2_BUCKET", id="bucket"),
         pytest.param({"B2_REGION": "eu-central-003"}, 3, "answered 403", "is not this", id="region"),
         pytest.param(
-            {"CLOUDFLARE_API_TOKEN": "wrong"}, 4, "10000", "CLOUDFLARE_API_TOKEN must be", id="token"
+            {"CLOUDFLARE_API_TOKEN": "wrong"}, 4, "10000", "Check CLOUDFLARE_API_TOKEN and", id="token"
         ),
         pytest.param(
-            {"CLOUDFLARE_ACCOUNT_ID": "0" * 32}, 4, "7403", "CLOUDFLARE_ACCOUNT_ID is not", id="account"
+            {"CLOUDFLARE_ACCOUNT_ID": "0" * 32}, 4, "7403", "The token may not use D1 in", id="account"
         ),
         pytest.param({"D1_DATABASE_NAME": "lgfc"}, 4, "is named lgfc", "There are: lgfc_lite", id="database"),
         pytest.param(

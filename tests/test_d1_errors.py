@@ -38,6 +38,8 @@ def later(pause: float, *, ambiguous: bool = True) -> Verdict:
 
 SOON = Verdict(Retry.SOON, None, ambiguous=True, names=set())
 BAD_TOKEN = never("CLOUDFLARE_API_TOKEN")
+TOKEN_OR_ACCOUNT = never("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID")
+BAD_ACCOUNT = never("CLOUDFLARE_ACCOUNT_ID")
 BAD_URL = never("CLOUDFLARE_API_BASE_URL")
 TRANSACTION = (
     "To execute a transaction, please use the state.storage.transaction() or state.storage.transactionSync() "
@@ -170,14 +172,16 @@ def test_what_cannot_ask_for_less_is_sent_again(
 @pytest.mark.parametrize(
     ("status", "code", "message", "retry_after", "expected"),
     [
-        pytest.param(401, 10000, "Authentication error", None, BAD_TOKEN, id="401 10000"),
-        pytest.param(400, 10000, "Authentication error", None, BAD_TOKEN, id="400 10000"),
+        pytest.param(401, 10000, "Authentication error", None, TOKEN_OR_ACCOUNT, id="401 10000"),
+        pytest.param(400, 10000, "Authentication error", None, TOKEN_OR_ACCOUNT, id="400 10000"),
         pytest.param(400, 6003, "Invalid request headers", None, BAD_TOKEN, id="400 6003"),
         pytest.param(400, 6111, "Invalid format for Authorization header", None, BAD_TOKEN, id="400 6111"),
-        pytest.param(403, 9109, "Unauthorized to access requested resource", None, BAD_TOKEN, id="403 9109"),
-        pytest.param(400, 9106, "Missing X-Auth-Key", None, BAD_TOKEN, id="400 9106"),
-        pytest.param(401, 0, "", None, BAD_TOKEN, id="401 alone"),
-        pytest.param(403, 0, "", None, BAD_TOKEN, id="403 alone"),
+        pytest.param(
+            403, 9109, "Unauthorized to access requested resource", None, BAD_ACCOUNT, id="403 9109"
+        ),
+        pytest.param(400, 9106, "Missing X-Auth-Key", None, TOKEN_OR_ACCOUNT, id="400 9106"),
+        pytest.param(401, 0, "", None, TOKEN_OR_ACCOUNT, id="401 alone"),
+        pytest.param(403, 0, "", None, TOKEN_OR_ACCOUNT, id="403 alone"),
         pytest.param(
             403, 7403, "The given account is not valid", None, never("CLOUDFLARE_ACCOUNT_ID"), id="403 7403"
         ),
@@ -309,5 +313,5 @@ def test_errors_of_any_form_make_an_error(httpserver: HTTPServer, fake_time: Fak
 
     assert (str(failure.value), names_in(failure.value.hint)) == (
         "asking: D1 answered 401",
-        {"CLOUDFLARE_API_TOKEN"},
+        {"CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID"},
     )

@@ -44,6 +44,14 @@ class Retry(enum.Enum):
     SMALLER = "smaller"  # only with less in it
 
 
+class Refused(enum.Enum):
+    """What Cloudflare refused, as far as its answer tells."""
+
+    TOKEN = "token"  # noqa: S105 - the token itself: unknown, malformed, or used from an address that it excludes
+    ACCOUNT = "account"  # the token's use of D1 in this account
+    EITHER = "either"  # one of the two: the answer does not tell which
+
+
 class B2D1Error(Exception):
     """A failure that has a name.
 
@@ -110,11 +118,13 @@ class B2Error(B2D1Error):
 class D1Error(B2D1Error):
     """The database refused, failed, or is not as needed.
 
-    `ambiguous` is true when the statement may have taken effect although no answer says so.
+    `ambiguous` is true when the statement may have taken effect although no answer says so; `refused` is set
+    when the token or its access was refused.
     """
 
     exit_code = 4
     ambiguous = False
+    refused: Refused | None = None
 
 
 class GuardRefusal(B2D1Error):

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 ANSWER_TIMEOUT = 45.0
 # The largest answer is a list of uids that was under 1 MB when it was asked about.
 MAX_ANSWER_BYTES = 16_000_000
+# One is usual: {"code": 6003, …, "error_chain": [{"code": 6111, …}]}
+LONGEST_CHAIN = 3
 
 
 class Api:
@@ -88,10 +90,19 @@ class Api:
         return interpret_d1_error(
             status=status,
             code=code if isinstance(code, int) else 0,
-            message=self._settings.api_token.hide_in(str(first.get("message") or "")),
+            message=self._settings.api_token.hide_in(_message(first)),
             retry_after=retry_after_seconds(headers.get("Retry-After") if headers else None),
             doing=doing,
         )
+
+
+def _message(error: dict[str, Any]) -> str:
+    """Return an error's message; the reasons that Cloudflare puts into its chain follow in brackets."""
+    message, chain = str(error.get("message") or ""), error.get("error_chain")
+    reasons = (
+        [each for each in chain[:LONGEST_CHAIN] if isinstance(each, dict)] if isinstance(chain, list) else []
+    )
+    return message + "".join(f" ({each.get('code')}: {each.get('message')})" for each in reasons)
 
 
 def not_d1(doing: str) -> D1Error:

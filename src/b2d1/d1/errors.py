@@ -4,7 +4,7 @@ Cloudflare's code is weak: 7500 wraps nearly everything, transient failures unde
 documented message decides first, then the code, then the status.
 """
 
-from b2d1.errors import D1Error, Retry, harmless
+from b2d1.errors import D1Error, Refused, Retry, harmless
 
 MESSAGE_LENGTH = 500
 
@@ -48,15 +48,63 @@ HINTS_BY_MESSAGE = (
     ("no such table", "Create it: b2d1 migrate, or wrangler d1 migrations apply."),
 )
 HINTS_BY_CODE = {
-    7403: "CLOUDFLARE_ACCOUNT_ID is not an account that this token may use.",
     7404: "Compare D1_DATABASE_ID: `wrangler d1 list` shows those of this account.",
     7003: "The address is unknown to Cloudflare: compare CLOUDFLARE_ACCOUNT_ID and CLOUDFLARE_API_BASE_URL.",
 }
-TOKEN_HINT = (
-    "CLOUDFLARE_API_TOKEN must be a valid token with the permission Account, D1, Edit: "  # noqa: S105
-    "Cloudflare's page My Profile, API Tokens makes one."
+# Cloudflare documents neither these codes nor their messages; each was observed where its address says.
+EITHER_HINT = (
+    "Check CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID: the token must be valid, and have the permission "
+    "Account, D1, Edit for that account. `b2d1 doctor` tells which is wrong."
 )
-TOKEN_CODES = {10000, 9109, 9106, 6003, 6111}
+ACCOUNT_HINT = (
+    "The token may not use D1 in the account CLOUDFLARE_ACCOUNT_ID. Compare the id, and give the token the "
+    "permission Account, D1, Edit for that account."
+)
+INVALID_HINT = (
+    "CLOUDFLARE_API_TOKEN is not a valid token. Copy it again, or make a new one on Cloudflare's page My "
+    "Profile, API Tokens."
+)
+# https://developers.cloudflare.com/fundamentals/api/how-to/restrict-tokens/
+LOCATION_HINT = (
+    "The Client IP Address Filtering of CLOUDFLARE_API_TOKEN does not allow this machine's address. Add the "
+    "address, or remove the filter: the addresses of AWS Lambda and GitHub Actions change."
+)
+FORM_HINT = (
+    "CLOUDFLARE_API_TOKEN does not have the form of an API token. Copy the whole token again. The Global API "
+    "Key is not a token."
+)
+HEADERS_HINT = "Enter CLOUDFLARE_API_TOKEN again: it is part of the headers that Cloudflare did not accept."
+FAILURES_HINT = (
+    "Cloudflare received too many requests with an invalid token. Correct CLOUDFLARE_API_TOKEN, and wait "
+    "some hours before the next run."
+)
+# Code (None is any), a part of the message, what was refused, and the hint. The first row that fits counts.
+REFUSALS: tuple[tuple[int | None, str, Refused, str], ...] = (
+    # https://github.com/jeessy2/ddns-go/issues/1341
+    (9109, "from location", Refused.TOKEN, LOCATION_HINT),
+    # https://github.com/cert-manager/cert-manager/pull/4465
+    (9109, "invalid access token", Refused.TOKEN, INVALID_HINT),
+    # What follows after too many of these; a few hours of waiting were reported to end it.
+    (9109, "max auth failures", Refused.TOKEN, FAILURES_HINT),
+    # https://github.com/octodns/octodns-cloudflare/issues/60: a valid token without the permission
+    (9109, "unauthorized to access", Refused.ACCOUNT, ACCOUNT_HINT),
+    (9109, "", Refused.EITHER, EITHER_HINT),
+    # 6003 with 6111 in its chain: https://github.com/jeessy2/ddns-go/issues/916, and for a Global API Key
+    # https://github.com/kissgyorgy/cloudflare-dyndns/issues/40
+    (None, "invalid format for authorization header", Refused.TOKEN, FORM_HINT),
+    (6111, "", Refused.TOKEN, FORM_HINT),
+    (6003, "", Refused.TOKEN, HEADERS_HINT),
+    # Observed where a token is verified.
+    (1000, "invalid api token", Refused.TOKEN, INVALID_HINT),
+    # A missing permission: https://github.com/cloudflare/workers-sdk/issues/4078; another account:
+    # https://github.com/cloudflare/workers-sdk/issues/9358; an invalid token, too.
+    (10000, "", Refused.EITHER, EITHER_HINT),
+    # https://github.com/cloudflare/workers-sdk/issues/13656: also of a token that is valid elsewhere
+    (9106, "", Refused.EITHER, EITHER_HINT),
+    (None, "unable to authenticate request", Refused.EITHER, EITHER_HINT),
+    # https://github.com/cloudflare/workers-sdk/issues/14270
+    (7403, "", Refused.ACCOUNT, ACCOUNT_HINT),
+)
 SMALLER_HINT = "Less at a time may pass: set MAX_NEW_PER_RUN, or lower it."
 BUSY_HINT = "D1 is busy or unwell: run again later."
 NOT_CLOUDFLARE_HINT = "The answer is not Cloudflare's: compare CLOUDFLARE_API_BASE_URL."
@@ -76,7 +124,7 @@ def interpret_d1_error(
         + (f": {harmless(message, MESSAGE_LENGTH)}" if message else "")
     )
     hint = next((hint for part, hint in HINTS_BY_MESSAGE if part in text), HINTS_BY_CODE.get(code, ""))
-    kind, pause = Retry.NEVER, retry_after
+    kind, pause, refused = Retry.NEVER, retry_after, None
     if any(part in text for part in TOO_MUCH) or status == 413:
         kind, hint = Retry.SMALLER, SMALLER_HINT
     elif hint or any(part in text for part in REFUSED_BY_SQLITE):
@@ -87,8 +135,8 @@ def interpret_d1_error(
         kind, pause = Retry.LATER, retry_after or RATE_LIMIT_PAUSE
     elif any(part in text for part in TRANSIENT) or status in {408, 429} or status >= 500:
         kind = Retry.SOON if retry_after is None else Retry.LATER
-    elif code in TOKEN_CODES or status in {401, 403}:
-        hint = TOKEN_HINT
+    elif refusal := _refusal(status, code, text):
+        refused, hint = refusal
     elif 300 <= status < 400:
         hint = "Redirects are not followed: compare CLOUDFLARE_API_BASE_URL."
     elif 200 <= status < 300 and not message:
@@ -98,10 +146,19 @@ def interpret_d1_error(
     if kind in {Retry.SOON, Retry.LATER} and not hint:
         hint = BUSY_HINT
     error = D1Error(said, doing=doing, hint=hint, retry=kind, retry_after=pause)
+    error.refused = refused
     # A request that was refused for its rate was not carried out; of the others nobody knows.
     unknown = kind in {Retry.SOON, Retry.LATER} or (kind is Retry.SMALLER and "reset" in text)
     error.ambiguous = unknown and status != 429 and code != RATE_LIMITED
     return error
+
+
+def _refusal(status: int, code: int, text: str) -> tuple[Refused, str] | None:
+    """Return what was refused, and the hint; None if the answer is not about the token."""
+    for its_code, part, refused, hint in REFUSALS:
+        if its_code in {None, code} and part in text:
+            return refused, hint
+    return (Refused.EITHER, EITHER_HINT) if status in {401, 403} else None
 
 
 def again_as_it_is(error: D1Error) -> None:

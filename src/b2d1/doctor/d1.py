@@ -7,18 +7,20 @@ from typing import Any
 
 from b2d1.d1.api import Api, not_d1
 from b2d1.d1.database import Database
-from b2d1.d1.errors import HINTS_BY_CODE, TOKEN_HINT
 from b2d1.doctor.configuration import SETTINGS
 from b2d1.doctor.finding import Check, Found, fail, failed, not_checked, ok, telling_where, warn
-from b2d1.errors import D1Error, Retry
+from b2d1.errors import D1Error, Refused, Retry
 from b2d1.retry import Retrying
 from b2d1.settings import DEFAULT_API_BASE_URL, D1Settings
 
 TOKEN, ACCOUNT, DATABASE = "Cloudflare token", "Cloudflare account", "D1 database"
 D1_EXIT = D1Error.exit_code
 BASE_URL = "CLOUDFLARE_API_BASE_URL"
-NOT_AUTHORIZED = 7403  # of the account
 EXPIRES_SOON = dt.timedelta(days=14)
+NOT_VALID = (
+    "CLOUDFLARE_API_TOKEN must be a valid token with the permission Account, D1, Edit: Cloudflare's page My "
+    "Profile, API Tokens makes one."
+)
 NOT_FOR_D1 = (
     "Compare CLOUDFLARE_ACCOUNT_ID with the account's page Workers & Pages, and give the token the "
     "permission Account, D1, Edit, with that account under Account Resources."
@@ -66,18 +68,23 @@ class D1Checks:
                 raise
             self._refusal = error
         token = self._verified(settings)
-        if token is None and self._refusal:
-            if self._refusal.hint == TOKEN_HINT:
-                return failed(self._refusal)
-            return not_checked("Cloudflare does not say: see the account")
-        if token is None:
-            return ok("D1 takes it")
-        if token.get("status") != "active":
+        if token and token.get("status") != "active":
             return fail(
                 D1_EXIT,
                 f"it is {token.get('status')}",
                 "Make a new token: docs/operations.md, Rotating keys.",
             )
+        refused = self._refusal and self._refusal.refused
+        # Also of a token that is valid: its filter of addresses does not count where it is verified.
+        # https://developers.cloudflare.com/fundamentals/api/how-to/restrict-tokens/
+        if self._refusal and refused is Refused.TOKEN:
+            return failed(self._refusal)
+        if token is None and self._refusal:
+            if refused is Refused.EITHER:
+                return failed(self._refusal)._replace(fix=NOT_VALID)
+            return not_checked("Cloudflare does not say: see the account")
+        if token is None:
+            return ok("D1 takes it")
         return self._expiry(token.get("expires_on"))
 
     def _verified(self, settings: D1Settings) -> dict[str, Any] | None:
@@ -109,8 +116,7 @@ class D1Checks:
             return not_checked(f"it needs {SETTINGS}")
         if refusal:
             found = failed(refusal)
-            mistaken = refusal.hint in {TOKEN_HINT, HINTS_BY_CODE[NOT_AUTHORIZED]}
-            return found._replace(fix=NOT_FOR_D1) if mistaken else found
+            return found._replace(fix=NOT_FOR_D1) if refusal.refused else found
         return ok(f"{settings.account_id}: the token may read its D1; that it may write, only a write shows")
 
     def _resolve(self) -> Found:
