@@ -63,6 +63,10 @@ BY_MESSAGE: dict[str, Verdict] = {
     "D1 DB is overloaded. Requests queued for too long.": SOON,
     "D1 DB is overloaded. Too many requests queued.": SOON,
     "Currently processing a long-running export.": later(15.0),
+    "Currently processing a long-running import.": later(15.0),
+    "D1_ERROR: Currently processing a long-running import.": later(15.0),
+    "Currently processing a long-running import. Cannot start another import until that completes or times "
+    "out.": later(15.0),
     "D1 DB storage operation exceeded timeout which caused object to be reset.": smaller(ambiguous=True),
     "D1 DB's isolate exceeded its memory limit and was reset.": smaller(ambiguous=True),
     "D1 DB exceeded its CPU time limit and was reset.": smaller(ambiguous=True),
@@ -257,6 +261,8 @@ def test_status_and_code_decide_where_no_message_does(
         ("Exceeded maximum DB size.", "The database is full"),
         ("Your account has exceeded D1's maximum account storage limit.", "The account's D1 storage is full"),
         ("Network connection lost.", "run again later"),
+        ("Currently processing a long-running import.", "An export or an import blocks the database"),
+        ("Currently processing a long-running export.", "An export or an import blocks the database"),
     ],
 )
 def test_the_hint_says_what_to_do(message: str, sentence: str) -> None:

@@ -30,8 +30,11 @@ TOO_MUCH = (
 )
 # SQLite's own refusals stay what they are, also where they come under HTTP 500 (wrangler's local D1).
 REFUSED_BY_SQLITE = ("sqlite_constraint", "sqlite_error", "sqlite_auth")
-# An export blocks the database; https://github.com/cloudflare/workers-sdk/issues/9519 saw 15 s and more.
-EXPORTING, EXPORT_PAUSE = "currently processing a long-running export", 15.0
+# Both block the database: an export for 15 s and more (https://github.com/cloudflare/workers-sdk/issues/9519),
+# an import until it has ended (wrangler d1 execute --file warns that the database will be unavailable).
+BLOCKED = ("currently processing a long-running export", "currently processing a long-running import")
+BLOCKED_PAUSE = 15.0
+BLOCKED_HINT = "An export or an import blocks the database: run again when it has ended."
 # The account's rate limit blocks "for the next five minutes" and was seen without a Retry-After.
 # https://developers.cloudflare.com/fundamentals/api/reference/limits/
 RATE_LIMITED, RATE_LIMIT_PAUSE = 971, 60.0
@@ -129,8 +132,8 @@ def interpret_d1_error(
         kind, hint = Retry.SMALLER, SMALLER_HINT
     elif hint or any(part in text for part in REFUSED_BY_SQLITE):
         pass
-    elif EXPORTING in text:
-        kind, pause = Retry.LATER, retry_after or EXPORT_PAUSE
+    elif any(part in text for part in BLOCKED):
+        kind, pause, hint = Retry.LATER, retry_after or BLOCKED_PAUSE, BLOCKED_HINT
     elif code == RATE_LIMITED:
         kind, pause = Retry.LATER, retry_after or RATE_LIMIT_PAUSE
     elif any(part in text for part in TRANSIENT) or status in {408, 429} or status >= 500:
