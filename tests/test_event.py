@@ -11,6 +11,14 @@ from handler.event import HINT, Asked, read_event
 
 EVENTS = Path(__file__).parents[1] / "events"
 SCHEDULED = json.loads((EVENTS / "scheduled.json").read_text("utf-8"))
+# As EventBridge Scheduler sends it: https://github.com/aws/aws-lambda-dotnet/issues/1864
+SCHEDULER = SCHEDULED | {
+    "source": "aws.scheduler",
+    "resources": ["arn:aws:scheduler:us-east-1:123456789012:schedule/default/b2d1"],
+    "detail": "{}",
+}
+SCHEDULED_FIELDS = 'the event has what is not known here: "account", "detail", "detail-type", "id", "region"'
+WITH_OURS = f"{SCHEDULED_FIELDS} (it looks like a scheduled event with a field of b2d1's in it"
 
 
 @pytest.mark.parametrize(
@@ -19,6 +27,11 @@ SCHEDULED = json.loads((EVENTS / "scheduled.json").read_text("utf-8"))
         pytest.param({}, Asked(), id="nothing"),
         pytest.param(SCHEDULED, Asked(), id="scheduled"),
         pytest.param(SCHEDULED | {"later": "field"}, Asked(), id="scheduled, with a field more"),
+        pytest.param(SCHEDULER, Asked(), id="EventBridge Scheduler"),
+        pytest.param(SCHEDULER | {"detail": {}}, Asked(), id="EventBridge Scheduler, an object"),
+        pytest.param(SCHEDULER | {"detail": '{"a": 1}'}, Asked(), id="EventBridge Scheduler, other detail"),
+        pytest.param(SCHEDULED | {"detail": "{}"}, Asked(), id="scheduled, a text"),
+        pytest.param(SCHEDULED | {"detail": "[" * 100_000}, Asked(), id="scheduled, no JSON in the text"),
         pytest.param({"dry_run": True}, Asked(dry_run=True), id="dry run"),
         pytest.param({"dry_run": False}, Asked(), id="no dry run"),
         pytest.param({"verbose": True}, Asked(verbose=True), id="verbose"),
@@ -75,13 +88,65 @@ def test_an_event_is_read(event: Any, asked: Asked) -> None:
         ),
         pytest.param(
             SCHEDULED | {"source": "aws.s3"},
-            'the event has what is not known here: "account", "detail", "detail-type", "id", "region"',
+            f"{SCHEDULED_FIELDS} (it looks like an EventBridge event from aws.s3)",
             id="another service's event",
         ),
         pytest.param(
+            SCHEDULED | {"source": "a secret\n"},
+            f"{SCHEDULED_FIELDS} (it looks like an EventBridge event)",
+            id="an event of unknown source",
+        ),
+        pytest.param(
+            SCHEDULED | {"source": ["aws.scheduler"]},
+            f"{SCHEDULED_FIELDS} (it looks like an EventBridge event)",
+            id="a list of sources",
+        ),
+        pytest.param(
             SCHEDULED | {"dry_run": True},
-            'the event has what is not known here: "account", "detail", "detail-type", "id", "region"',
+            f"{WITH_OURS} from aws.events)",
             id="a scheduled event made a dry run",
+        ),
+        pytest.param(
+            SCHEDULER | {"dry_run": True},
+            f"{WITH_OURS} from aws.scheduler)",
+            id="a schedule made a dry run",
+        ),
+        pytest.param(
+            SCHEDULER | {"detail": '{"dry_run": true}'},
+            f"{WITH_OURS} from aws.scheduler)",
+            id="a dry run in the detail",
+        ),
+        pytest.param(
+            SCHEDULED | {"detail": {"prefix": "photos/"}},
+            f"{WITH_OURS} from aws.events)",
+            id="a prefix in the detail",
+        ),
+        pytest.param(
+            {"Records": [{"eventSource": "aws:s3", "s3": {}}]},
+            'the event has what is not known here: "Records" (it looks like a record from aws:s3)',
+            id="S3",
+        ),
+        pytest.param(
+            {"Records": [{"EventSource": "aws:sns", "Sns": {}}]},
+            'the event has what is not known here: "Records" (it looks like a record from aws:sns)',
+            id="SNS",
+        ),
+        pytest.param(
+            {"Records": ["eventSource"]},
+            'the event has what is not known here: "Records" (it looks like a record)',
+            id="records of no form",
+        ),
+        pytest.param(
+            {"version": "2.0", "rawPath": "/", "requestContext": {"http": {"method": "GET"}}},
+            'the event has what is not known here: "rawPath", "requestContext", "version" '
+            "(it looks like an HTTP request: the function has no use for a URL)",
+            id="a function URL",
+        ),
+        pytest.param(
+            {"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": {}},
+            'the event has what is not known here: "requestContext", "requestPayload" '
+            "(it looks like the record of an earlier invocation: a destination sent it)",
+            id="a destination",
         ),
         pytest.param({"dry_run": 1}, "dry_run in the event is a number, not true or false", id="dry_run 1"),
         pytest.param(
