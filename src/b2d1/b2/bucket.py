@@ -146,6 +146,7 @@ class Bucket:
             message=self._hide_secrets(told.get("Message") or ""),
             retry_after=retry_after_seconds(about.get("HTTPHeaders", {}).get("retry-after")),
             settings=self.settings,
+            headers=about.get("HTTPHeaders"),
         )
 
     def _hide_secrets(self, told: object) -> str:

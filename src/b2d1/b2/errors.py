@@ -1,10 +1,13 @@
 """B2's refusals and failures in our own words: by status, code and Backblaze's documented message."""
 
+from collections.abc import Mapping
+
 from botocore.exceptions import BotoCoreError, HTTPClientError, SSLError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from b2d1.errors import B2Error, Retry, harmless
 from b2d1.loopback import hint_of_silence
+from b2d1.middlebox import foreign_answer, is_web_page
 from b2d1.retry import TRY_AGAIN_STATUS
 from b2d1.setting_values import backblaze_region
 from b2d1.settings import B2Settings
@@ -19,9 +22,22 @@ TRY_AGAIN_CODES = BUSY_CODES | {"InternalError", "RequestTimeout"}
 
 
 def interpret_b2_error(
-    *, status: int, code: str, message: str, retry_after: float | None, settings: B2Settings
+    *,
+    status: int,
+    code: str,
+    message: str,
+    retry_after: float | None,
+    settings: B2Settings,
+    headers: Mapping[str, str] | None = None,
 ) -> B2Error:
     """Translate an answer that is an error; pure, so that it is tested as a table."""
+    headers = headers or {}
+    if foreign := foreign_answer("B2", status, headers, page=is_web_page(headers)):
+        again = status in TRY_AGAIN_STATUS
+        kind = (Retry.SOON if retry_after is None else Retry.LATER) if again else Retry.NEVER
+        error = B2Error(foreign.message, hint=foreign.hint, retry=kind, retry_after=retry_after)
+        error.busy = status in BUSY_STATUS
+        return error
     code_said = code if code != str(status) else ""  # botocore's stand-in for a code that was not there
     said = f"B2 answered {status} {harmless(code_said, MESSAGE_LENGTH)}".rstrip()
     said += f": {harmless(message, MESSAGE_LENGTH)}" if message else ""

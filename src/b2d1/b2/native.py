@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from b2d1.errors import B2Error, Retry, harmless
 from b2d1.http_exchange import NO_ANSWER, Session, TooLargeError
 from b2d1.loopback import hint_of_silence
+from b2d1.middlebox import foreign_answer, is_web_page
 from b2d1.retry import TRY_AGAIN_STATUS, Retrying, retry_after_seconds
 from b2d1.setting_values import host_url
 from b2d1.settings import B2Settings
@@ -83,6 +84,11 @@ class Native:
         answer = _json(content)
         if status == HTTPStatus.OK:
             return _key(answer, settings)
+        if foreign := foreign_answer(
+            "B2's API", status, headers, content, page=is_web_page(headers, content)
+        ):
+            kind = Retry.SOON if status in TRY_AGAIN_STATUS else Retry.NEVER
+            raise _error(*foreign, kind, retry_after_seconds(headers.get("Retry-After")))
         raise interpret_native_error(
             status=status,
             code=self._hide_secrets(answer.get("code")),

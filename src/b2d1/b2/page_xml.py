@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from b2d1.errors import B2Error, Retry
 from b2d1.media import ListMode
+from b2d1.middlebox import WEB_PAGE_HINT, is_web_page
 
 ROOT_TAG = {"objects": "ListBucketResult", "versions": "ListVersionsResult"}
 ROW_TAG = {"objects": "Contents", "versions": "Version"}
@@ -73,6 +74,10 @@ def split_page(body: bytes, mode: ListMode) -> tuple[bytes, Rows]:
 
     Raises B2Error for a body that is no list page.
     """
+    if is_web_page({}, body):
+        error = no_listing("it is a web page")
+        error.hint = WEB_PAGE_HINT.format("B2_ENDPOINT")
+        raise error
     if root_name(body) != ROOT_TAG[mode]:
         raise no_listing(f"it is no {ROOT_TAG[mode]}")
     # "<" is written &lt; in text, so "<!" can only open a document type, a comment or a CDATA section. B2

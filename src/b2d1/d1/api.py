@@ -12,6 +12,7 @@ from b2d1.d1.errors import interpret_d1_error
 from b2d1.errors import D1Error, Retry
 from b2d1.http_exchange import NO_ANSWER, Session, TooLargeError
 from b2d1.loopback import hint_of_silence
+from b2d1.middlebox import LOGIN, WEB_PAGE_HINT, foreign_answer, is_web_page
 from b2d1.retry import Deadline, retry_after_seconds
 from b2d1.settings import D1Settings
 from b2d1.strict_json import read_whole
@@ -77,11 +78,26 @@ class Api:
             answer = None
         if not isinstance(answer, dict):
             answer = {}
-        if status == HTTPStatus.OK and not isinstance(answer.get("success"), bool):
-            raise not_d1(doing)
+        if not isinstance(answer.get("success"), bool):
+            self._refuse_foreign(status, headers, content, doing)
         if status != HTTPStatus.OK or not answer["success"]:
             raise self.refusal(status, answer.get("errors"), headers, doing)
         return answer.get("result")
+
+    def _refuse_foreign(self, status: int, headers: Any, content: bytes, doing: str) -> None:
+        """Raise D1Error for an answer without Cloudflare's envelope, unless its status says enough."""
+        if status == HTTPStatus.OK:
+            raise not_d1(doing, page=is_web_page(headers, content))
+        # Cloudflare's API always explains a 401 and a 403; the others may come empty from its own front.
+        page = bool(content.strip()) or status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+        if foreign := foreign_answer("Cloudflare's API", status, headers, content, page=page):
+            error = self.refusal(status, None, headers, doing)
+            error.message, error.hint, error.refused = foreign.message, foreign.hint, None
+            if status in LOGIN:
+                error.retry = Retry.NEVER
+            # Most block a request before it arrives, but some block its answer.
+            error.ambiguous = True
+            raise error
 
     def refusal(self, status: int, errors: Any, headers: Any, doing: str) -> D1Error:
         """Translate the `errors` of an answer; the first one counts."""
@@ -105,10 +121,16 @@ def _message(error: dict[str, Any]) -> str:
     return message + "".join(f" ({each.get('code')}: {each.get('message')})" for each in reasons)
 
 
-def not_d1(doing: str) -> D1Error:
-    """Describe a success that does not hold what D1 answers; the statement may have taken effect."""
+def not_d1(doing: str, *, page: bool = False) -> D1Error:
+    """Describe a success that does not hold what D1 answers; the statement may have taken effect.
+
+    `page` says that it is a web page.
+    """
     error = D1Error("the answer is not D1's", doing=doing, retry=Retry.SOON)
     error.hint = "Run again. If it happens each time, compare CLOUDFLARE_API_BASE_URL."
+    if page:
+        error.message += " but a web page"
+        error.hint = WEB_PAGE_HINT.format("CLOUDFLARE_API_BASE_URL")
     error.ambiguous = True
     return error
 

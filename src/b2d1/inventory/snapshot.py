@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError  # noqa: A004
 
 from b2d1.errors import Retry, SnapshotError, harmless
+from b2d1.middlebox import foreign_answer, is_web_page
 from b2d1.report import SnapshotReport
 from b2d1.retry import TRY_AGAIN_STATUS, Deadline, Retrying, retry_after_seconds
 from b2d1.run_folder import PREFIX, locked_folder, remove_dead_folders
@@ -172,15 +173,20 @@ def s3_call(request: Callable[[], Any], retrying: Retrying, absent: Iterable[int
             answer: Any = failure.response
             about, told = answer["ResponseMetadata"], answer["Error"]
             status = about.get("HTTPStatusCode", 0)
-            if status in absent:
+            headers = about.get("HTTPHeaders", {})
+            foreign = foreign_answer("S3", status, headers, page=is_web_page(headers))
+            if status in absent and not foreign:
                 return None
             said = harmless(f"{told.get('Code')}: {told.get('Message')}", MESSAGE_LENGTH)
-            raise SnapshotError(
+            error = SnapshotError(
                 f"S3 answered {status} {said}",
                 hint="The role needs s3:GetObject and s3:PutObject there, and the bucket must exist.",
                 retry=Retry.SOON if status in TRY_AGAIN_STATUS else Retry.NEVER,
-                retry_after=retry_after_seconds(about.get("HTTPHeaders", {}).get("retry-after")),
-            ) from failure
+                retry_after=retry_after_seconds(headers.get("retry-after")),
+            )
+            if foreign:
+                error.message, error.hint = foreign
+            raise error from failure
         except (HTTPClientError, ConnectionError) as failure:
             raise SnapshotError(
                 str(failure), hint="Is S3, of that region, reachable from here?", retry=Retry.SOON
