@@ -575,13 +575,13 @@ def test_s3_may_say_how_long_to_wait(scripted: HTTPServer, document: Path, fake_
 def test_an_unreachable_s3_is_tried_again(
     aws: None, document: Path, fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that is refused is tried again before it is given up."""
+    """A connection that is refused is tried again before it is given up: three seconds on this machine."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
 
     error = fault(document, "s3://snapshots/a.json", fake_time)
 
-    assert str(error).endswith("(gave up after 8 attempts)")
-    assert len(fake_time.pauses) == 7
+    assert str(error).endswith("(gave up after 3 attempts)")
+    assert fake_time.pauses == [1.0, 2.0]
 
 
 def test_a_refusal_is_not_tried_again(scripted: HTTPServer, document: Path, fake_time: FakeTime) -> None:

@@ -18,6 +18,7 @@ An error is raised where it is understood and logged once, at the edge (`cli`, `
 
 import enum
 import json
+import math
 
 
 def harmless(text: str, most: int = 10**9) -> str:
@@ -56,7 +57,8 @@ class B2D1Error(Exception):
     """A failure that has a name.
 
     `message` says what happened, `doing` what was being done, `hint` what the operator can do about
-    it; `retry` and `retry_after` (seconds) tell `retry.py` whether the same request may be sent again.
+    it; `retry` and `retry_after` (seconds) tell `retry.py` whether the same request may be sent again, and
+    `patience` for how many seconds that is worthwhile.
     """
 
     exit_code = 1
@@ -76,6 +78,7 @@ class B2D1Error(Exception):
         self.hint = hint
         self.retry = retry
         self.retry_after = retry_after
+        self.patience = math.inf
         self.gave_up = ""
 
     def __str__(self) -> str:

@@ -85,7 +85,7 @@ class Retrying:
         if self.deadline.remaining() <= 0:
             hint = "Give the run more time: docs/operations.md, 'A run is slow'."
             raise OutOfTime("no time is left before the deadline", hint=hint)
-        tried = 0
+        tried, patience_began = 0, math.inf
         while True:
             try:
                 return attempt()
@@ -99,6 +99,14 @@ class Retrying:
                     error.gave_up = error.gave_up or f"gave up after {tried} attempts"
                     raise
                 pause = self._pause(error, tried)
+                # Only failures of this kind, in a row, use it up; all others have patience for ever.
+                now = self.deadline.clock()
+                patience_began = min(patience_began, now) if error.patience < math.inf else math.inf
+                patience = patience_began + error.patience - now
+                if patience <= 0:
+                    error.gave_up = error.gave_up or f"gave up after {tried} attempts"
+                    raise
+                pause = min(pause, patience)
                 left = self.deadline.remaining()
                 if pause >= min(left, self.longest_wait):
                     reason = f"gave up: the next try is due in {pause:.1f} s"

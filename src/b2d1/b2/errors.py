@@ -6,7 +6,7 @@ from botocore.exceptions import BotoCoreError, HTTPClientError, SSLError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from b2d1.errors import B2Error, Retry, harmless
-from b2d1.loopback import hint_of_silence
+from b2d1.loopback import interpret_silence
 from b2d1.middlebox import foreign_answer, is_web_page
 from b2d1.retry import TRY_AGAIN_STATUS
 from b2d1.setting_values import backblaze_region
@@ -99,14 +99,9 @@ def interpret_b2_silence(failure: Exception, settings: B2Settings) -> B2Error:
         )
     if isinstance(failure, (HTTPClientError, NoConnectionError)):
         cause = failure.kwargs.get("error", failure)
-        return B2Error(
-            f"no answer from {settings.endpoint} ({type(cause).__name__})",
-            hint=hint_of_silence(
-                settings.endpoint,
-                "B2_ENDPOINT",
-                failure,
-                "Is B2_ENDPOINT right, and is it reachable from here?",
-            ),
-            retry=Retry.SOON,
+        error = B2Error(f"no answer from {settings.endpoint} ({type(cause).__name__})", retry=Retry.SOON)
+        error.hint, error.patience = interpret_silence(
+            settings.endpoint, "B2_ENDPOINT", failure, "Is B2_ENDPOINT right, and is it reachable from here?"
         )
+        return error
     return B2Error(f"the request could not be made: {failure}", hint="Compare the B2 settings.")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from b2d1.errors import B2Error, Retry, harmless
 from b2d1.http_exchange import NO_ANSWER, Session, TooLargeError
-from b2d1.loopback import hint_of_silence
+from b2d1.loopback import interpret_silence
 from b2d1.middlebox import foreign_answer, is_web_page
 from b2d1.retry import TRY_AGAIN_STATUS, Retrying, retry_after_seconds
 from b2d1.setting_values import host_url
@@ -77,8 +77,10 @@ class Native:
             raise _error(NOT_B2S, NATIVE_HINT) from None
         except NO_ANSWER as failure:
             said = f"no answer from {settings.native_url} ({type(failure).__name__})"
-            hint = hint_of_silence(settings.native_url or "", "B2_NATIVE_URL", failure, NATIVE_HINT)
-            raise _error(said, hint, Retry.SOON) from failure
+            silence = interpret_silence(settings.native_url or "", "B2_NATIVE_URL", failure, NATIVE_HINT)
+            error = _error(said, silence.hint, Retry.SOON)
+            error.patience = silence.patience
+            raise error from failure
         logger.debug("asking B2 about the key: HTTP %d, %d bytes", status, len(content))
         self.date = _date(headers.get("Date"))
         answer = _json(content)

@@ -11,7 +11,7 @@ import urllib3
 from b2d1.d1.errors import interpret_d1_error
 from b2d1.errors import D1Error, Retry
 from b2d1.http_exchange import NO_ANSWER, Session, TooLargeError
-from b2d1.loopback import hint_of_silence
+from b2d1.loopback import interpret_silence
 from b2d1.middlebox import LOGIN, WEB_PAGE_HINT, foreign_answer, is_web_page
 from b2d1.retry import Deadline, retry_after_seconds
 from b2d1.settings import D1Settings
@@ -137,7 +137,7 @@ def not_d1(doing: str, *, page: bool = False) -> D1Error:
 
 def _no_answer(failure: Exception, doing: str, base_url: str) -> D1Error:
     error = D1Error(f"no answer from {base_url} ({type(failure).__name__})", doing=doing)
-    error.hint = hint_of_silence(
+    error.hint, error.patience = interpret_silence(
         base_url, "CLOUDFLARE_API_BASE_URL", failure, "Is the network up, and CLOUDFLARE_API_BASE_URL right?"
     )
     # A connection that breaks is an SSLError too, and may be whole the next time.

@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError  # noqa: A004
 
 from b2d1.errors import Retry, SnapshotError, harmless
+from b2d1.loopback import interpret_silence
 from b2d1.middlebox import foreign_answer, is_web_page
 from b2d1.report import SnapshotReport
 from b2d1.retry import TRY_AGAIN_STATUS, Deadline, Retrying, retry_after_seconds
@@ -188,9 +189,12 @@ def s3_call(request: Callable[[], Any], retrying: Retrying, absent: Iterable[int
                 error.message, error.hint = foreign
             raise error from failure
         except (HTTPClientError, ConnectionError) as failure:
-            raise SnapshotError(
-                str(failure), hint="Is S3, of that region, reachable from here?", retry=Retry.SOON
-            ) from failure
+            error = SnapshotError(str(failure), retry=Retry.SOON)
+            url = str(failure.kwargs.get("endpoint_url") or "")
+            error.hint, error.patience = interpret_silence(
+                url, "AWS_ENDPOINT_URL", failure, "Is S3, of that region, reachable from here?"
+            )
+            raise error from failure
         # ValueError: an endpoint that is none. OSError: a program that is to give the credentials, and is
         # not there.
         except (BotoCoreError, ValueError, OSError) as failure:
