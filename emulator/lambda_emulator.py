@@ -146,6 +146,12 @@ class LambdaEmulator:
         return line
 
 
+def missing_tools() -> str:
+    """Name the target of make that makes a missing part of the emulator; "" if all is there."""
+    targets = (".venv/emulator/ready", ".venv/sam/ready")
+    return next((target for target in targets if not (ROOT / target).is_file()), "")
+
+
 def functions_python() -> str:
     """Return the path of the Python that the function runs under."""
     return (RUNTIME_CLIENT / "ready").read_text("utf-8").strip()
