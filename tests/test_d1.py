@@ -624,11 +624,12 @@ class TestForm:
         assert (took < 4, error.ambiguous) == (True, True)
 
 
+def listed(*databases: tuple[str, str]) -> Response:
+    return as_response(envelope([{"uuid": uuid, "name": name} for name, uuid in databases]))
+
+
 class TestResolve:
     """Which database it is."""
-
-    def listed(self, *databases: tuple[str, str]) -> Response:
-        return as_response(envelope([{"uuid": uuid, "name": name} for name, uuid in databases]))
 
     def test_the_exact_name_is_found_among_those_that_contain_it(
         self, httpserver: HTTPServer, fake_time: FakeTime
@@ -636,7 +637,7 @@ class TestResolve:
         """Cloudflare's filter finds every name that contains it: only the very name counts."""
         asked = script(
             httpserver,
-            self.listed((f"{NAME}_staging", "a" * 36), (NAME, ID.upper()), (f"old_{NAME}", "b" * 36)),
+            listed((f"{NAME}_staging", "a" * 36), (NAME, ID.upper()), (f"old_{NAME}", "b" * 36)),
         )
         database = Database(
             settings(httpserver.url_for(""), name=NAME, database_id=None), fake_time.retrying()
@@ -651,7 +652,7 @@ class TestResolve:
     def test_the_name_is_found_on_a_later_page(self, httpserver: HTTPServer, fake_time: FakeTime) -> None:
         """An account with hundreds of similar names is read page by page, no further than needed."""
         near = [(f"{NAME}_{number}", "a" * 36) for number in range(200)]
-        pages = [self.listed(*near[:100]), self.listed(*near[100:]), self.listed((NAME, ID)), self.listed()]
+        pages = [listed(*near[:100]), listed(*near[100:]), listed((NAME, ID)), listed()]
         asked = script(httpserver, *pages)
         database = Database(
             settings(httpserver.url_for(""), name=NAME, database_id=None), fake_time.retrying()
@@ -663,7 +664,7 @@ class TestResolve:
         self, httpserver: HTTPServer, fake_time: FakeTime
     ) -> None:
         """The same page over and over again ends the search, with the near names in the hint."""
-        asked = script(httpserver, self.listed(("lgfc_lite_b", "b" * 36), ("a_lgfc_lite", "a" * 36)))
+        asked = script(httpserver, listed(("lgfc_lite_b", "b" * 36), ("a_lgfc_lite", "a" * 36)))
         database = Database(
             settings(httpserver.url_for(""), name=NAME, database_id=None), fake_time.retrying()
         )
@@ -677,8 +678,46 @@ class TestResolve:
         """A name that no database has is refused, and the hint names the setting."""
         env = d1.settings() | {"D1_DATABASE_NAME": "no_such"}
         error = refusal_of(Database(d1_settings(env), fake_time.retrying()).resolve)
-        there = "`wrangler d1 list` shows them. Or make it: wrangler d1 create no_such"
+        there = "There are: lgfc_lite, lgfc_lite_staging. Or make it: wrangler d1 create no_such"
         assert error.hint == f"Compare D1_DATABASE_NAME. {there}"
+
+    def test_a_name_in_other_capitals_is_named(self, d1: EmbeddedD1, fake_time: FakeTime) -> None:
+        """A name that differs by its capitals alone is named, whatever others there are."""
+        env = d1.settings() | {"D1_DATABASE_NAME": "LGFC_lite"}
+        error = refusal_of(Database(d1_settings(env), fake_time.retrying()).resolve)
+        assert error.hint == (
+            "Set D1_DATABASE_NAME to lgfc_lite: capitals count. Or make it: wrangler d1 create LGFC_lite"
+        )
+
+    @pytest.mark.parametrize(
+        ("others", "there"),
+        [
+            pytest.param(listed(), "`wrangler d1 list` shows them.", id="an account without a database"),
+            pytest.param(as_response("", 403), "`wrangler d1 list` shows them.", id="no answer"),
+            pytest.param(listed(("b", "b" * 36), ("a", "a" * 36)), "There are: a, b.", id="two"),
+            pytest.param(listed(("a\x1b[31m\n", "b" * 36)), r"There are: a\x1b[31m\n.", id="a hostile name"),
+            pytest.param(
+                listed(*((f"db{number:02}", "b" * 36) for number in range(30))),
+                f"There are: {', '.join(f'db{number:02}' for number in range(20))}, and more.",
+                id="thirty",
+            ),
+            pytest.param(listed(("x" * 900, "b" * 36)), f"There are: {'x' * 500}.", id="a long name"),
+        ],
+    )
+    def test_the_databases_there_are_are_listed(
+        self, httpserver: HTTPServer, fake_time: FakeTime, others: Response, there: str
+    ) -> None:
+        """Where no name contains the one that is sought, one request more lists some of the account's."""
+        asked = script(httpserver, listed(), others)
+        database = Database(
+            settings(httpserver.url_for(""), name=NAME, database_id=None), fake_time.retrying()
+        )
+        error = refusal_of(database.resolve)
+        assert error.hint == f"Compare D1_DATABASE_NAME. {there} Or make it: wrangler d1 create {NAME}"
+        assert [request.args.to_dict() for request in asked] == [
+            {"name": NAME, "page": "1", "per_page": "100"},
+            {"page": "1", "per_page": "100"},
+        ]
 
     def test_the_id_alone_needs_no_request(self, d1: EmbeddedD1, fake_time: FakeTime) -> None:
         """With the id and no name there is nothing to look up."""
@@ -744,7 +783,7 @@ class TestResolve:
         self, httpserver: HTTPServer, fake_time: FakeTime
     ) -> None:
         """What is no list of databases once may be one the next time."""
-        asked = script(httpserver, as_response(envelope([{"name": NAME}])), self.listed((NAME, ID)))
+        asked = script(httpserver, as_response(envelope([{"name": NAME}])), listed((NAME, ID)))
         database = Database(
             settings(httpserver.url_for(""), name=NAME, database_id=None), fake_time.retrying()
         )

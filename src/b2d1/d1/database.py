@@ -6,7 +6,7 @@ https://developers.cloudflare.com/api/resources/d1/ describes the requests and t
 import itertools
 import re
 import urllib.parse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +24,8 @@ DATABASES_PER_PAGE = 100
 MOST_DATABASES = 50_000
 MOST_OF_A_NAME = 1000
 _ID = re.compile(r"[0-9a-z-]{1,64}")
+# What a message names of an account's databases.
+MOST_NAMES, LONGEST_NAMES = 20, 500
 # The bookmark is worth a few tries, and not the time that the run itself needs.
 BOOKMARK_SECONDS = 10.0
 # Those that are known have 60 characters.
@@ -52,7 +54,8 @@ class Database:
             return
         found = self._ids_by_name()
         if self.name not in found:
-            raise D1Error(f"no database is named {self.name}", hint=_name_hint(self.name, found))
+            names = sorted(found) or self._some_names(self.name)
+            raise D1Error(f"no database is named {self.name}", hint=_name_hint(self.name, names))
         if self.id not in {None, found[self.name]}:
             raise GuardRefusal(
                 f"D1_DATABASE_NAME {self.name} is {found[self.name]}, and D1_DATABASE_ID is {self.id}",
@@ -154,6 +157,17 @@ class Database:
                 break
         return found
 
+    def _some_names(self, name: str) -> list[str]:
+        """List names of the account's databases, whatever they contain; none where they cannot be listed."""
+        if is_database_id(name):
+            return []
+        query = {"page": 1, "per_page": DATABASES_PER_PAGE}
+        try:
+            page = self._retrying.call(partial(self._page_of_ids, query, "listing the account's databases"))
+        except D1Error:
+            return []
+        return sorted(page)
+
     def _page_of_ids(self, query: dict[str, Any], doing: str) -> dict[str, str]:
         databases = self._api.request("GET", f"?{urllib.parse.urlencode(query)}", doing)
         try:
@@ -180,9 +194,14 @@ class Database:
         return results
 
 
-def _name_hint(name: str, found: Iterable[str]) -> str:
+def _name_hint(name: str, found: Sequence[str]) -> str:
+    """Return the hint for a name that no database has; `found` are names there are, perhaps not all."""
     if is_database_id(name):
         return "This is an id: put it into D1_DATABASE_ID, and leave D1_DATABASE_NAME empty."
-    names = harmless(", ".join(sorted(found)), 500)
-    there = f"There are: {names}." if names else "`wrangler d1 list` shows them."
-    return f"Compare D1_DATABASE_NAME. {there} Or make it: wrangler d1 create {name}"
+    make = f"Or make it: wrangler d1 create {name}"
+    if alike := [each for each in found if each.lower() == name.lower()]:
+        return f"Set D1_DATABASE_NAME to {harmless(alike[0], LONGEST_NAMES)}: capitals count. {make}"
+    more = ", and more" if len(found) > MOST_NAMES else ""
+    names = harmless(", ".join(found[:MOST_NAMES]), LONGEST_NAMES)
+    there = f"There are: {names}{more}." if names else "`wrangler d1 list` shows them."
+    return f"Compare D1_DATABASE_NAME. {there} {make}"
