@@ -533,7 +533,10 @@ def test_a_snapshot_that_cannot_be_kept_ends_in_exit_1(b2d1: Run, filled: Stack,
         f"b2d1: keeping the snapshot at {tmp_path}/file/kept.json: File exists: {tmp_path}/file"
     )
     assert "4 inserted" in said
-    assert hint == "hint: SNAPSHOT_URI, or --snapshot, must name a file that this user may write."
+    assert hint == (
+        "hint: A part of the path is a file, and not a folder. "
+        "SNAPSHOT_URI, or --snapshot, names another place."
+    )
 
 
 # inventory and ingest
@@ -849,7 +852,10 @@ def test_a_full_disk_behind_stdout_has_a_name(
     assert done.returncode == 1
     said = complaint(done.stderr.decode())
     claim = " (the run is done: 4 rows inserted)" if command.startswith("sync --json") else ""
-    assert said == [f"b2d1: writing to stdout: No space left on device{claim}"]
+    assert said == [
+        f"b2d1: writing to stdout: No space left on device{claim}",
+        "hint: The disk is full: free some space. Send the output to another place.",
+    ]
 
 
 def test_streams_that_are_closed_have_a_name(outside: dict[str, str], tmp_path: Path) -> None:

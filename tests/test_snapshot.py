@@ -292,7 +292,8 @@ def test_a_place_that_cannot_be_written_is_named(document: Path, tmp_path: Path)
         f"keeping the snapshot at {tmp_path}/file/a.json: File exists: {tmp_path}/file",
         f"keeping the snapshot at {tmp_path}/file/b/a.json: Not a directory: {tmp_path}/file/b",
     ]
-    assert {error.hint for error in errors} == {HINT}
+    another = "SNAPSHOT_URI, or --snapshot, names another place."
+    assert {error.hint for error in errors} == {f"A part of the path is a file, and not a folder. {another}"}
     assert (tmp_path / "file").read_bytes() == b"old"
 
 
@@ -328,6 +329,7 @@ def test_a_full_disk_leaves_the_old_snapshot(document: Path, tmp_path: Path, nam
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     assert str(error) == f"keeping the snapshot at {place}: File too large"
+    assert error.hint.startswith("The file grew larger than a limit allows")
     assert (names(place.parent), place.read_bytes()) == ([name], before)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from b2d1.disk import disk_hint
 from b2d1.errors import B2D1Error
 
 if sys.platform != "win32":
@@ -21,6 +22,10 @@ if sys.platform != "win32":
 
 PREFIX = "b2d1-"
 LOCK = "b2d1.lock"
+NEEDS = "The folder must exist, have free space, and allow this user to write."
+ELSEWHERE = (
+    "TMPDIR names another place (in Lambda: raise EphemeralStorage); a million objects take about 500 MB."
+)
 
 
 @contextlib.contextmanager
@@ -39,8 +44,7 @@ def run_folder() -> Iterator[Path]:
         raise B2D1Error(
             f"{failure.strerror or failure}" + (f": {where}" if where else ""),
             doing="keeping the run's working files",
-            hint="Is the disk full? TMPDIR names another place (in Lambda: raise EphemeralStorage); "
-            "a million objects take about 500 MB.",
+            hint=disk_hint(failure, ELSEWHERE, f"{NEEDS} {ELSEWHERE}"),
         ) from failure
 
 

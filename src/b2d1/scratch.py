@@ -1,6 +1,7 @@
 """A SQLite file of a run's own, for what memory is not to hold: sorted, or found again, on disk."""
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,4 +25,5 @@ def disk_faults() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as failure:
-        raise OSError(f"SQLite: {failure}") from failure
+        full = getattr(failure, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        raise OSError(errno.ENOSPC if full else 0, f"SQLite: {failure}") from failure

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from b2d1.disk import disk_hint
 from b2d1.errors import B2D1Error, harmless, printable
 from b2d1.report import SyncReport, VerifyReport
 
@@ -120,7 +121,11 @@ class Stdout:
         except OSError as failure:
             with contextlib.suppress(OSError):
                 sys.stdout.close()  # or Python would try again at its end, and exit with 120
-            raise B2D1Error(failure.strerror or str(failure), doing="writing to stdout") from failure
+            raise B2D1Error(
+                failure.strerror or str(failure),
+                doing="writing to stdout",
+                hint=disk_hint(failure, "Send the output to another place."),
+            ) from failure
 
     def line(self, text: str) -> None:
         """Write a line; half of a surrogate pair, which a vendor may send in JSON, as JSON's escape."""

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from b2d1.disk import disk_hint
 from b2d1.doctor.configuration import SETTINGS, Sound
 from b2d1.doctor.finding import Check, Found, fail, ok, warn
 from b2d1.errors import SnapshotError
@@ -34,7 +35,9 @@ def _look(uri: str | None, retrying: Retrying) -> Found:
     try:
         return _look_at_path(Path(os.path.realpath(uri)))
     except OSError as failure:
-        return fail(SnapshotError.exit_code, f"{uri}: {failure.strerror or failure}", FILE_FIX)
+        return fail(
+            SnapshotError.exit_code, f"{uri}: {failure.strerror or failure}", disk_hint(failure, FILE_FIX)
+        )
 
 
 def _look_at_path(path: Path) -> Found:

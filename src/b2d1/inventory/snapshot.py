@@ -20,6 +20,7 @@ import boto3.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError  # noqa: A004
 
+from b2d1.disk import disk_hint
 from b2d1.errors import Retry, SnapshotError, harmless
 from b2d1.loopback import interpret_silence
 from b2d1.middlebox import foreign_answer, is_web_page
@@ -33,6 +34,10 @@ MESSAGE_LENGTH = 300
 READ_BYTES = 1_000_000
 # In the S3 object's metadata: the digest of the inventory before compression, and how many objects it has.
 DIGEST_NAME, COUNT_NAME = "b2d1-sha256", "b2d1-objects"
+# What is kept in S3 is first compressed into the run's own folder.
+TMPDIR_NAMES = "TMPDIR names another place."
+URI_NAMES = "SNAPSHOT_URI, or --snapshot, names another place."
+MUST_NAME = "SNAPSHOT_URI, or --snapshot, must name a file that this user may write."
 # How an inventory begins and ends, with a line for each object in between.
 HEAD, FOOT = b'{"bucket":', b"\n]}\n"
 
@@ -60,7 +65,7 @@ def keep(document: Path, sha256: str, objects: int, uri: str, retrying: Retrying
         raise SnapshotError(
             f"{said}: {failure.filename}" if failure.filename else said,
             doing=f"keeping the snapshot at {uri}",
-            hint="SNAPSHOT_URI, or --snapshot, must name a file that this user may write.",
+            hint=disk_hint(failure, TMPDIR_NAMES if uri.startswith("s3://") else URI_NAMES, MUST_NAME),
         ) from failure
     except SnapshotError as error:
         error.doing = f"keeping the snapshot at {uri}"
