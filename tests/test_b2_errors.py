@@ -206,8 +206,8 @@ URL = "https://s3.x.example/photos"
             id="TLS broken off",
         ),
         pytest.param(
-            SSLError(endpoint_url=URL, error="[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"),
-            "https://s3.x.example shows a certificate that this machine does not trust",
+            SSLError(endpoint_url=URL, error="certificate verify failed: self-signed (_ssl.c:1)"),
+            "https://s3.x.example shows a certificate that this machine does not trust (self-signed)",
             Retry.NEVER,
             id="a stranger's certificate",
         ),

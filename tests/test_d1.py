@@ -1,7 +1,6 @@
 """D1 over real sockets: what is sent, what is believed, how often and how long it is tried."""
 
 import dataclasses
-import datetime as dt
 import gzip
 import json
 import socket
@@ -13,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import self_signed
 from conftest import FakeTime
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from pytest_httpserver import HTTPServer
 from scripted_d1 import (
     ACCOUNT,
@@ -206,30 +203,8 @@ class TestSurroundings:
             database = Database(settings(server.url_for("")), fake_time.retrying())
             error = refusal_of(lambda: database.figure("SELECT 1", doing="asking"))
         assert (error.retry, error.ambiguous, database.requests, asked) == (Retry.NEVER, False, 1, [])
-        assert error.hint.startswith("Cloudflare's certificate was not accepted")
-
-
-def self_signed(folder: Path) -> Path:
-    """Make a certificate for localhost that vouches for itself, its key beside it in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = folder / "certificate.pem"
-    path.write_bytes(certificate.public_bytes(pem) + key.private_bytes(pem, *plain))
-    return path
+        assert "does not trust (self-signed certificate)" in str(error)
+        assert "CA_BUNDLE must name a PEM file" in error.hint
 
 
 class TestPatience:

@@ -119,9 +119,11 @@ def forgets_its_chunks(patch: pytest.MonkeyPatch) -> None:
 
 
 def overlooks_a_lost_snapshot(patch: pytest.MonkeyPatch) -> None:
-    def keep(document: Path, sha256: str, objects: int, uri: str, retrying: Retrying) -> SnapshotReport:
+    def keep(
+        document: Path, sha256: str, objects: int, uri: str, retrying: Retrying, **rest: str | None
+    ) -> SnapshotReport:
         try:
-            return KEPT(document, sha256, objects, uri, retrying)
+            return KEPT(document, sha256, objects, uri, retrying, **rest)
         except SnapshotError:
             return SnapshotReport(uri, sha256, changed=True)
 

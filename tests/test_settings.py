@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
         "list_mode": "objects",
         "list_workers": None,
         "native_url": "https://api.backblazeb2.com",
+        "ca_bundle": None,
     },
     "d1": {
         "api_token": "cf_token-1",
@@ -45,12 +46,14 @@ DEFAULTS: dict[str, Any] = {
         "database_name": "lgfc_lite",
         "database_id": None,
         "api_base_url": "https://api.cloudflare.com/client/v4",
+        "ca_bundle": None,
     },
     "snapshot_uri": None,
     "max_new_per_run": None,
     "rows_per_publish": 100_000,
     "dry_run": False,
     "verbose": False,
+    "ca_bundle": None,
 }
 
 

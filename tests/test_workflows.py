@@ -481,9 +481,7 @@ def test_failures_share_one_issue_that_a_success_closes(repository: Repository) 
     assert first.startswith(
         "A run failed: https://github.com/owner/photos/actions/runs/1001\n\n```text\nb2d1: looking for"
     )
-    assert (
-        "\nhint: CLOUDFLARE_API_TOKEN must be a valid token with the permission Account, D1, Edit: " in first
-    )
+    assert "\nhint: Check CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID: the token must be valid" in first
     assert "actions/runs/1002\n" in second
     assert "D1 answered 503" in second
     assert third == "A run succeeded: https://github.com/owner/photos/actions/runs/1003"

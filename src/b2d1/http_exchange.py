@@ -30,10 +30,11 @@ class Exchanged(NamedTuple):
 class Session(requests.Session):
     """Connections that are kept; a redirect is an answer as any other."""
 
-    def __init__(self) -> None:
+    def __init__(self, ca_bundle: str | None) -> None:
         super().__init__()
         # ~/.netrc would replace a credential, and proxies and certificates come from the environment too.
         self.trust_env = False
+        self.verify = ca_bundle or True
         self.headers["User-Agent"] = f"b2d1/{__version__}"
 
     def get_redirect_target(self, resp: requests.Response) -> None:

@@ -14,6 +14,23 @@ _RAY = re.compile(r"[0-9a-f]{16}(?:-[A-Z]{3})?")
 _RAY_IN_PAGE = re.compile(rb"Ray ID:?(?:\s|&nbsp;|</?\w{1,9}[^<>]{0,100}>){0,9}([0-9a-f]{16})\b")
 _PAGE = re.compile(rb"\s*<(!doctype html|html)\b", re.IGNORECASE)
 FAR_ENOUGH = 100_000
+# OpenSSL's reason, as Python quotes it: "certificate verify failed: self-signed certificate (_ssl.c:1006)".
+_UNTRUSTED = re.compile(r"certificate verify failed:? ?([^()\[\]\"']{0,100})")
+# urllib3's own, where OpenSSL does not compare the name.
+_OTHER_HOST = re.compile(r"hostname \S{1,255} doesn't match")
+PROXY_HINT = (
+    "If a proxy inspects TLS on the way, CA_BUNDLE must name a PEM file with its certificate authority. "
+    "REQUESTS_CA_BUNDLE, SSL_CERT_FILE and AWS_CA_BUNDLE do not count at B2 and Cloudflare. Without such a "
+    "proxy, compare {where}."
+)
+CERTIFICATE_HINTS = (
+    (
+        "expired",
+        "Check this machine's clock. If it is right, the certificate is out of date: compare {where}.",
+    ),
+    ("not yet valid", "Check this machine's clock."),
+    ("ismatch", "The certificate is another host's: compare {where}."),
+)
 # What to do about one under HTTP 200, as the login pages of hotels and offices come; takes a setting.
 WEB_PAGE_HINT = "Run again. If it happens each time, log in to this network in a browser, or compare {}."
 
@@ -51,6 +68,24 @@ def foreign_answer(
         f"the answer is not from {service} but from a firewall or proxy "
         f"(HTTP {status}{f', Ray ID {ray}' if ray else ''})",
         hint + (" The owner of the firewall finds the reason by the Ray ID." if ray else ""),
+    )
+
+
+def untrusted_certificate(failure: BaseException, url: str, where: str) -> Foreign | None:
+    """Describe a failure to connect over a certificate that is not trusted; None for any other failure.
+
+    `where` names what holds the address.
+    """
+    text = str(failure)
+    if found := _UNTRUSTED.search(text):
+        reason = found[1].strip()
+    elif _OTHER_HOST.search(text):
+        reason = "hostname mismatch"
+    else:
+        return None
+    hint = next((hint for part, hint in CERTIFICATE_HINTS if part in reason), PROXY_HINT)
+    return Foreign(
+        f"{url} shows a certificate that this machine does not trust ({reason})", hint.format(where=where)
     )
 
 

@@ -3,7 +3,9 @@
 The error's text completes a sentence that begins with the setting's name, and never repeats the value.
 """
 
+import os
 import re
+import ssl
 import urllib.parse
 from collections.abc import Callable
 from typing import NoReturn
@@ -143,6 +145,25 @@ def snapshot_uri(text: str) -> str:
     if not separator and text.endswith("/"):
         raise ValueError("names a folder: add the file's name")
     return text
+
+
+def ca_bundle(text: str) -> str:
+    """Accept the path of a PEM file with certificates, `~` for the home folder."""
+    if "BEGIN CERTIFICATE" in text:
+        raise ValueError("holds a certificate: put it into a file, and give the file's path")
+    if "\0" in text:
+        raise ValueError("is not a file's path")
+    path = os.path.expanduser(text)  # noqa: PTH111 - a Path would change other paths
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError:  # an OSError, too
+        raise ValueError("names a file without a certificate in PEM form") from None
+    except OSError as failure:
+        raise ValueError(f"names a file that cannot be read: {failure.strerror}") from None
+    if not context.cert_store_stats()["x509"]:
+        raise ValueError("names a file without a certificate in PEM form")
+    return path
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:

@@ -26,7 +26,7 @@ NAMES = (
     *("B2_KEY_ID", "B2_APP_KEY", "B2_ENDPOINT", "B2_BUCKET", "B2_REGION", "B2_PREFIX", "B2_LIST_MODE"),
     *("B2_LIST_WORKERS", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CF_API_TOKEN", "CF_ACCOUNT_ID"),
     *("D1_DATABASE_NAME", "D1_DATABASE_ID", "CLOUDFLARE_API_BASE_URL", "SNAPSHOT_URI", "MAX_NEW_PER_RUN"),
-    *("ROWS_PER_PUBLISH", "DRY_RUN", "VERBOSE", "B2D1_SECRET_ID", "B2_NATIVE_URL"),
+    *("ROWS_PER_PUBLISH", "DRY_RUN", "VERBOSE", "B2D1_SECRET_ID", "B2_NATIVE_URL", "CA_BUNDLE"),
 )
 
 
@@ -46,6 +46,7 @@ class B2Settings:
     list_mode: ListMode = "objects"
     list_workers: int | None = None
     native_url: str | None = None
+    ca_bundle: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +58,15 @@ class D1Settings:
     database_name: str | None
     database_id: str | None
     api_base_url: str = DEFAULT_API_BASE_URL
+    ca_bundle: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything a run is told by its surroundings; `b2` and `d1` are None where a command needs none."""
+    """Everything a run is told by its surroundings; `b2` and `d1` are None where a command needs none.
+
+    `ca_bundle` is a file of the certificate authorities that all connections trust, None for the usual ones.
+    """
 
     b2: B2Settings | None
     d1: D1Settings | None
@@ -70,6 +75,7 @@ class Settings:
     rows_per_publish: int = DEFAULT_ROWS_PER_PUBLISH
     dry_run: bool = False
     verbose: bool = False
+    ca_bundle: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], *, b2: bool = True, d1: bool = True) -> "Settings":
@@ -79,15 +85,17 @@ class Settings:
         """
         read = _Reader(env)
         del env  # a traceback that shows local variables must not show this one
+        ca_bundle = read.optional("CA_BUNDLE", values.ca_bundle)
         settings = cls(
-            b2=_b2_settings(read) if b2 else None,
-            d1=_d1_settings(read) if d1 else None,
+            b2=_b2_settings(read, ca_bundle) if b2 else None,
+            d1=_d1_settings(read, ca_bundle) if d1 else None,
             snapshot_uri=read.optional("SNAPSHOT_URI", values.snapshot_uri),
             max_new_per_run=read.optional("MAX_NEW_PER_RUN", values.whole_number(1, 10**9)),
             rows_per_publish=read.optional("ROWS_PER_PUBLISH", values.whole_number(1, 10**6))
             or DEFAULT_ROWS_PER_PUBLISH,
             dry_run=read.optional("DRY_RUN", values.flag) or False,
             verbose=read.optional("VERBOSE", values.flag) or False,
+            ca_bundle=ca_bundle,
         )
         if read.problems:
             raise SettingsError(read.problems)
@@ -139,7 +147,7 @@ class _Reader:
         return f" ({harmless(close[0])} is: a misspelling?)" if close else ""
 
 
-def _b2_settings(read: _Reader) -> B2Settings:
+def _b2_settings(read: _Reader, ca_bundle: str | None) -> B2Settings:
     key_id = read.required("B2_KEY_ID", values.credential)
     app_key = read.required("B2_APP_KEY", values.credential)
     endpoint = read.required("B2_ENDPOINT", values.b2_endpoint)
@@ -161,10 +169,11 @@ def _b2_settings(read: _Reader) -> B2Settings:
         list_workers=read.optional("B2_LIST_WORKERS", values.whole_number(1, 64)),
         native_url=read.optional("B2_NATIVE_URL", values.host_url)
         or (DEFAULT_NATIVE_URL if at_backblaze else None),
+        ca_bundle=ca_bundle,
     )
 
 
-def _d1_settings(read: _Reader) -> D1Settings:
+def _d1_settings(read: _Reader, ca_bundle: str | None) -> D1Settings:
     database_id = read.optional("D1_DATABASE_ID", values.database_id)
     name = read.optional("D1_DATABASE_NAME", values.database_name)
     return D1Settings(
@@ -173,4 +182,5 @@ def _d1_settings(read: _Reader) -> D1Settings:
         database_name=name if name or database_id else DEFAULT_DATABASE_NAME,
         database_id=database_id,
         api_base_url=read.optional("CLOUDFLARE_API_BASE_URL", values.url) or DEFAULT_API_BASE_URL,
+        ca_bundle=ca_bundle,
     )

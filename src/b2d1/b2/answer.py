@@ -29,11 +29,12 @@ PART_BYTES = 65_536
 class BoundedSession:
     """Sends a request as botocore does, over as many connections, and reads no more than may come."""
 
-    def __init__(self, deadline: Deadline, connections: int) -> None:
+    def __init__(self, deadline: Deadline, connections: int, ca_bundle: str | None = None) -> None:
         self._deadline = deadline
         timeout: Any = (CONNECT_TIMEOUT, READ_TIMEOUT)  # the stubs know of one number only
+        verify: Any = ca_bundle or True  # and of no path
         self._session = URLLib3Session(
-            verify=True, proxies={}, timeout=timeout, max_pool_connections=connections
+            verify=verify, proxies={}, timeout=timeout, max_pool_connections=connections
         )
         self._connections = Connections(self._session)
 

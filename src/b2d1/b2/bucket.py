@@ -70,7 +70,7 @@ class Bucket:
         # otherwise parse the whole page first.
         events.register(f"before-parse.*.{operation}", self._take_rows)
         events.register(f"before-call.s3.{operation}", self._bound_request)
-        self._session = BoundedSession(self._retrying.deadline, self.workers)
+        self._session = BoundedSession(self._retrying.deadline, self.workers, settings.ca_bundle)
         events.register(f"before-send.s3.{operation}", self._session.send)
 
     @property

@@ -31,7 +31,7 @@ def b2_client(settings: B2Settings) -> Any:
         endpoint_url=settings.endpoint,
         aws_access_key_id=settings.key_id.reveal(),
         aws_secret_access_key=settings.app_key.reveal(),
-        verify=True,  # or botocore would take REQUESTS_CA_BUNDLE
+        verify=settings.ca_bundle or True,  # or botocore would take REQUESTS_CA_BUNDLE
         config=Config(
             signature_version="s3v4",
             s3={"addressing_style": "path"},

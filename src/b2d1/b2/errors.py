@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from botocore.exceptions import BotoCoreError, HTTPClientError, SSLError
+from botocore.exceptions import BotoCoreError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from b2d1.errors import B2Error, Retry, harmless
 from b2d1.loopback import interpret_silence
-from b2d1.middlebox import foreign_answer, is_web_page
+from b2d1.middlebox import foreign_answer, is_web_page, untrusted_certificate
 from b2d1.retry import TRY_AGAIN_STATUS
 from b2d1.setting_values import backblaze_region
 from b2d1.settings import B2Settings
@@ -92,11 +92,8 @@ def interpret_b2_silence(failure: Exception, settings: B2Settings) -> B2Error:
     if not isinstance(failure, BotoCoreError):
         hint = "Run again. If it happens each time, compare B2_ENDPOINT."
         return B2Error("the answer is broken or cut short", hint=hint, retry=Retry.SOON)
-    if isinstance(failure, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(failure):
-        return B2Error(
-            f"{settings.endpoint} shows a certificate that this machine does not trust",
-            hint="Is B2_ENDPOINT right, and does nothing between here and B2 replace certificates?",
-        )
+    if untrusted := untrusted_certificate(failure, settings.endpoint, "B2_ENDPOINT"):
+        return B2Error(untrusted.message, hint=untrusted.hint)
     if isinstance(failure, (HTTPClientError, NoConnectionError)):
         cause = failure.kwargs.get("error", failure)
         error = B2Error(f"no answer from {settings.endpoint} ({type(cause).__name__})", retry=Retry.SOON)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from b2d1.errors import B2Error, Retry, harmless
 from b2d1.http_exchange import NO_ANSWER, Session, TooLargeError
 from b2d1.loopback import interpret_silence
-from b2d1.middlebox import foreign_answer, is_web_page
+from b2d1.middlebox import foreign_answer, is_web_page, untrusted_certificate
 from b2d1.retry import TRY_AGAIN_STATUS, Retrying, retry_after_seconds
 from b2d1.setting_values import host_url
 from b2d1.settings import B2Settings
@@ -58,7 +58,7 @@ class Native:
         self.date: dt.datetime | None = None
         self._settings = settings
         self._retrying = retrying
-        self._session = Session()
+        self._session = Session(settings.ca_bundle)
 
     def authorize(self) -> Key:
         """Ask what the key is; raises B2Error."""
@@ -76,8 +76,11 @@ class Native:
         except TooLargeError:
             raise _error(NOT_B2S, NATIVE_HINT) from None
         except NO_ANSWER as failure:
+            url = settings.native_url or ""
+            if untrusted := untrusted_certificate(failure, url, "B2_NATIVE_URL"):
+                raise _error(*untrusted) from failure
             said = f"no answer from {settings.native_url} ({type(failure).__name__})"
-            silence = interpret_silence(settings.native_url or "", "B2_NATIVE_URL", failure, NATIVE_HINT)
+            silence = interpret_silence(url, "B2_NATIVE_URL", failure, NATIVE_HINT)
             error = _error(said, silence.hint, Retry.SOON)
             error.patience = silence.patience
             raise error from failure

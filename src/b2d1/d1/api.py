@@ -12,7 +12,7 @@ from b2d1.d1.errors import interpret_d1_error
 from b2d1.errors import D1Error, Retry
 from b2d1.http_exchange import NO_ANSWER, Session, TooLargeError
 from b2d1.loopback import interpret_silence
-from b2d1.middlebox import LOGIN, WEB_PAGE_HINT, foreign_answer, is_web_page
+from b2d1.middlebox import LOGIN, WEB_PAGE_HINT, foreign_answer, is_web_page, untrusted_certificate
 from b2d1.retry import Deadline, retry_after_seconds
 from b2d1.settings import D1Settings
 from b2d1.strict_json import read_whole
@@ -39,7 +39,7 @@ class Api:
         self._part = part or f"/accounts/{settings.account_id}/d1/database"
         self._settings = settings
         self._deadline = deadline
-        self._session = Session()
+        self._session = Session(settings.ca_bundle)
         self._session.headers["Authorization"] = f"Bearer {settings.api_token.reveal()}"
 
     def request(
@@ -141,8 +141,8 @@ def _no_answer(failure: Exception, doing: str, base_url: str) -> D1Error:
         base_url, "CLOUDFLARE_API_BASE_URL", failure, "Is the network up, and CLOUDFLARE_API_BASE_URL right?"
     )
     # A connection that breaks is an SSLError too, and may be whole the next time.
-    if "certificate verify failed" in str(failure):
-        error.hint = "Cloudflare's certificate was not accepted: does something on the way replace it?"
+    if untrusted := untrusted_certificate(failure, base_url, "CLOUDFLARE_API_BASE_URL"):
+        error.message, error.hint = untrusted
         return error
     error.retry = Retry.SOON
     # Where no connection came about, nothing was sent; requests wraps the error that tells.

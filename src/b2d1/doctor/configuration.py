@@ -32,12 +32,13 @@ FIXES = {
     "ROWS_PER_PUBLISH": "Leave it empty for 100,000.",
     "DRY_RUN": "Set it to 0 or 1, or leave it empty for 0.",
     "VERBOSE": "Set it to 0 or 1, or leave it empty for 0.",
+    "CA_BUNDLE": "Set it to the path of a PEM file with certificate authorities, or leave it empty.",
 }
 # Of a required one the problem itself says what looks like it.
 OPTIONAL = (
     *("B2_REGION", "B2_PREFIX", "B2_LIST_MODE", "B2_LIST_WORKERS", "B2_NATIVE_URL", "B2D1_SECRET_ID"),
     *("D1_DATABASE_NAME", "D1_DATABASE_ID", "CLOUDFLARE_API_BASE_URL"),
-    *("SNAPSHOT_URI", "MAX_NEW_PER_RUN", "ROWS_PER_PUBLISH", "DRY_RUN", "VERBOSE"),
+    *("SNAPSHOT_URI", "MAX_NEW_PER_RUN", "ROWS_PER_PUBLISH", "DRY_RUN", "VERBOSE", "CA_BUNDLE"),
 )
 # Names that can only be meant for b2d1 may be as unlike as settings.py takes a misspelling to be.
 OURS = ("B2_", "D1_", "B2D1_")
@@ -45,6 +46,9 @@ ALIKE, MUCH_ALIKE = 0.85, 0.9
 # Cloudflare's own clients read these: https://github.com/cloudflare/cloudflare-python and the provider
 # https://registry.terraform.io/providers/cloudflare/cloudflare/4.52.0/docs
 OTHERS = {"CLOUDFLARE_BASE_URL", "CLOUDFLARE_API_BASE_PATH"}
+# Where other programs are told whom to trust; boto3 takes the last one for the snapshot's S3.
+OTHERS_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")
+CA_BUNDLE_INSTEAD = "If a proxy inspects TLS here, set CA_BUNDLE to the same file. Otherwise leave it."
 # Says nothing about what is asked of B2 here.
 WITHOUT = "B2_LIST_WORKERS"
 # Stands in for what the key's own check does without.
@@ -63,6 +67,7 @@ class Sound(NamedTuple):
     d1: D1Settings | None
     snapshot_is_sound: bool
     snapshot_uri: str | None
+    ca_bundle: str | None = None
 
 
 def sound_parts(env: Mapping[str, str]) -> Sound:
@@ -70,16 +75,19 @@ def sound_parts(env: Mapping[str, str]) -> Sound:
     env = {name: text for name, text in env.items() if name != WITHOUT}
     b2 = _part(env, "B2_", b2=True).b2
     d1 = _part(env, "D1_", "CLOUDFLARE_", "CF_", d1=True).d1
-    uri = _part(env, "SNAPSHOT_URI").snapshot_uri
+    rest = _part(env, "SNAPSHOT_URI")
+    uri = rest.snapshot_uri
     key, endpoint = b2, env.get("B2_ENDPOINT")
     # An endpoint that names neither Backblaze nor B2's own API may be another host's, whose key is not sent.
     if key is None and (not endpoint or "backblazeb2.com" in endpoint or env.get("B2_NATIVE_URL")):
         key = _part(env | ANY_BUCKET, "B2_KEY_ID", "B2_APP_KEY", "B2_NATIVE_URL", *ANY_BUCKET, b2=True).b2
-    return Sound(key, b2, d1, snapshot_is_sound=bool(uri) or not env.get("SNAPSHOT_URI"), snapshot_uri=uri)
+    sound = bool(uri) or not env.get("SNAPSHOT_URI")
+    return Sound(key, b2, d1, snapshot_is_sound=sound, snapshot_uri=uri, ca_bundle=rest.ca_bundle)
 
 
 def _part(env: Mapping[str, str], *beginnings: str, b2: bool = False, d1: bool = False) -> Settings:
-    part = {name: text for name, text in env.items() if name.startswith(beginnings)}
+    # Every connection needs the certificate authorities.
+    part = {name: text for name, text in env.items() if name.startswith((*beginnings, "CA_BUNDLE"))}
     try:
         return Settings.from_env(part, b2=b2, d1=d1)
     except SettingsError:
@@ -96,6 +104,12 @@ def _look(env: Mapping[str, str]) -> Found | list[Found]:
         warn(problem, f"Rename it to {meant}, or leave it: b2d1 does not read it.")
         for problem, meant in misspelt(env)
     ]
+    if not env.get("CA_BUNDLE"):
+        warnings += [
+            warn(f"{name} is set: it does not count at B2 and Cloudflare", CA_BUNDLE_INSTEAD)
+            for name in OTHERS_CA_BUNDLES
+            if env.get(name)
+        ]
     try:
         settings = Settings.from_env(env)
     except SettingsError as error:

@@ -62,7 +62,7 @@ def _checks(
         *TableChecks(d1).checks(),
         *RowChecks(d1, bucket, sound.b2.list_mode if sound.b2 else None, now).checks(),
         snapshot_check(sound, retrying),
-        schedule_check(stack),
+        schedule_check(stack, sound.ca_bundle),
     ]
 
 

@@ -6,6 +6,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from b2d1.doctor.finding import Check, Found, not_checked, ok, warn
+from b2d1.middlebox import untrusted_certificate
 
 SCHEDULE = "schedule"
 CONNECT_TIMEOUT = 5.0
@@ -15,12 +16,12 @@ RULE = "SyncFunctionDaily"
 TURN_ON = "Turn it on: .venv/sam/bin/sam deploy --parameter-overrides ScheduleState=ENABLED"
 
 
-def schedule_check(stack: str) -> Check:
-    """Make the check of the rule of a stack."""
-    return Check(SCHEDULE, lambda: _look(stack))
+def schedule_check(stack: str, ca_bundle: str | None = None) -> Check:
+    """Make the check of the rule of a stack; `ca_bundle` is whom EventBridge's certificate must be from."""
+    return Check(SCHEDULE, lambda: _look(stack, ca_bundle))
 
 
-def _look(stack: str) -> Found:
+def _look(stack: str, ca_bundle: str | None) -> Found:
     try:
         session = boto3.session.Session()
         # An instance's own role is not asked for: where there is none, that alone takes seconds.
@@ -34,7 +35,7 @@ def _look(stack: str) -> Found:
         config = Config(
             retries={"total_max_attempts": 2}, connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT
         )
-        client = session.client("events", config=config)
+        client = session.client("events", config=config, verify=ca_bundle)
         rules = client.list_rules(NamePrefix=f"{stack}-{RULE}")["Rules"]
         found = [(rule["Name"], rule["State"], rule.get("ScheduleExpression")) for rule in rules]
     except ClientError as failure:
@@ -42,7 +43,8 @@ def _look(stack: str) -> Found:
         return not_checked(f"EventBridge answered {code}; these AWS credentials need events:ListRules")
     # OSError: a program that is to give the credentials, and is not there.
     except (BotoCoreError, ValueError, OSError) as failure:
-        return not_checked(f"EventBridge could not be asked: {failure}")
+        untrusted = untrusted_certificate(failure, "EventBridge", "the region, and AWS_ENDPOINT_URL")
+        return not_checked(f"EventBridge could not be asked: {' '.join(untrusted or [str(failure)])}")
     except (ResponseParserError, LookupError, TypeError, AttributeError):
         return not_checked("the answer is not EventBridge's")
     if not found:

@@ -23,15 +23,17 @@ FILE_FIX = "Name in SNAPSHOT_URI a file that this user may write."
 def snapshot_check(sound: Sound, retrying: Retrying) -> Check:
     """Make the check of the place."""
     return Check(
-        SNAPSHOT, lambda: _look(sound.snapshot_uri, retrying), () if sound.snapshot_is_sound else (SETTINGS,)
+        SNAPSHOT,
+        lambda: _look(sound.snapshot_uri, retrying, sound.ca_bundle),
+        () if sound.snapshot_is_sound else (SETTINGS,),
     )
 
 
-def _look(uri: str | None, retrying: Retrying) -> Found:
+def _look(uri: str | None, retrying: Retrying, ca_bundle: str | None) -> Found:
     if uri is None:
         return ok("none is kept: SNAPSHOT_URI is not set")
     if uri.startswith("s3://"):
-        return _look_in_s3(uri, retrying)
+        return _look_in_s3(uri, retrying, ca_bundle)
     try:
         return _look_at_path(Path(os.path.realpath(uri)))
     except OSError as failure:
@@ -55,11 +57,11 @@ def _look_at_path(path: Path) -> Found:
     return ok(f"{path}: it can be made{made}")
 
 
-def _look_in_s3(uri: str, retrying: Retrying) -> Found:
+def _look_in_s3(uri: str, retrying: Retrying, ca_bundle: str | None) -> Found:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     place = {"Bucket": bucket, "Key": key}
     try:
-        client = s3_call(lambda: s3_client(retrying.deadline), retrying)
+        client = s3_call(lambda: s3_client(retrying.deadline, ca_bundle), retrying)
         head = s3_call(lambda: client.head_object(**place), retrying, absent={403, 404})
         upload = s3_call(lambda: _begun(client.create_multipart_upload(**place)), retrying)
     except SnapshotError as error:

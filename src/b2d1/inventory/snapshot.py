@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 from b2d1.disk import disk_hint
 from b2d1.errors import Retry, SnapshotError, harmless
 from b2d1.loopback import interpret_silence
-from b2d1.middlebox import foreign_answer, is_web_page
+from b2d1.middlebox import foreign_answer, is_web_page, untrusted_certificate
 from b2d1.report import SnapshotReport
 from b2d1.retry import TRY_AGAIN_STATUS, Deadline, Retrying, retry_after_seconds
 from b2d1.run_folder import PREFIX, locked_folder, remove_dead_folders
@@ -49,15 +49,17 @@ class _Kept(NamedTuple):
     objects: int | None = None
 
 
-def keep(document: Path, sha256: str, objects: int, uri: str, retrying: Retrying) -> SnapshotReport:
+def keep(
+    document: Path, sha256: str, objects: int, uri: str, retrying: Retrying, *, ca_bundle: str | None = None
+) -> SnapshotReport:
     """Keep an inventory at the place that `uri` names; .gz compresses it.
 
     `sha256` is its digest, `objects` how many it holds. Raises SnapshotError; what was there before is then
-    whole.
+    whole. `ca_bundle` is the setting.
     """
     try:
         if uri.startswith("s3://"):
-            before = _keep_in_s3(document, _Kept(sha256, objects), uri, retrying)
+            before = _keep_in_s3(document, _Kept(sha256, objects), uri, retrying, ca_bundle)
         else:
             before = _keep_at_path(document, sha256, uri)
     except OSError as failure:
@@ -121,10 +123,10 @@ def _copy(document: Path, target: IO[bytes], *, zipped: bool) -> None:
             shutil.copyfileobj(source, packed)
 
 
-def _keep_in_s3(document: Path, new: _Kept, uri: str, retrying: Retrying) -> _Kept:
+def _keep_in_s3(document: Path, new: _Kept, uri: str, retrying: Retrying, ca_bundle: str | None) -> _Kept:
     """Keep the inventory; return what was there before."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    client = s3_call(lambda: s3_client(retrying.deadline), retrying)
+    client = s3_call(lambda: s3_client(retrying.deadline, ca_bundle), retrying)
     head = s3_call(lambda: client.head_object(Bucket=bucket, Key=key), retrying, absent={403, 404})
     told = head["Metadata"] if head else {}
     count = told.get(COUNT_NAME, "")
@@ -150,14 +152,14 @@ def _keep_in_s3(document: Path, new: _Kept, uri: str, retrying: Retrying) -> _Ke
     return kept
 
 
-def s3_client(deadline: Deadline) -> Any:
+def s3_client(deadline: Deadline, ca_bundle: str | None) -> Any:
     """Make a client of AWS's S3, with the credentials and the region of whoever runs this."""
     config = Config(
         retries={"total_max_attempts": 1},
         connect_timeout=deadline.timeout(CONNECT_TIMEOUT),
         read_timeout=deadline.timeout(READ_TIMEOUT),
     )
-    return boto3.session.Session().client("s3", config=config)
+    return boto3.session.Session().client("s3", config=config, verify=ca_bundle)
 
 
 def not_s3() -> SnapshotError:
@@ -194,8 +196,10 @@ def s3_call(request: Callable[[], Any], retrying: Retrying, absent: Iterable[int
                 error.message, error.hint = foreign
             raise error from failure
         except (HTTPClientError, ConnectionError) as failure:
-            error = SnapshotError(str(failure), retry=Retry.SOON)
             url = str(failure.kwargs.get("endpoint_url") or "")
+            if untrusted := untrusted_certificate(failure, url or "S3", "the region, and AWS_ENDPOINT_URL"):
+                raise SnapshotError(untrusted.message, hint=untrusted.hint) from failure
+            error = SnapshotError(str(failure), retry=Retry.SOON)
             error.hint, error.patience = interpret_silence(
                 url, "AWS_ENDPOINT_URL", failure, "Is S3, of that region, reachable from here?"
             )

@@ -42,7 +42,8 @@ class Job:
     """What a run is asked to do.
 
     `max_new` bounds the rows to insert; the rest is deferred. `rows_per_publish` bounds those that become
-    visible at once. `snapshot_uri` is where the inventory is to be kept, None for nowhere.
+    visible at once. `snapshot_uri` is where the inventory is to be kept, None for nowhere;
+    `ca_bundle` is the settings'.
     """
 
     dry_run: bool = False
@@ -50,6 +51,7 @@ class Job:
     max_new: int | None = None
     rows_per_publish: int = DEFAULT_ROWS_PER_PUBLISH
     snapshot_uri: str | None = None
+    ca_bundle: str | None = None
     run_id: str = dataclasses.field(default_factory=new_run_id)
 
     @classmethod
@@ -71,7 +73,9 @@ class Job:
         dry_run = dry_run or settings.dry_run
         whole = not dry_run and prefix in {None, configured}
         kept = snapshot_uri or (settings.snapshot_uri if whole else None)
-        return cls(dry_run, adopt, settings.max_new_per_run, settings.rows_per_publish, kept)
+        return cls(
+            dry_run, adopt, settings.max_new_per_run, settings.rows_per_publish, kept, settings.ca_bundle
+        )
 
 
 def sync(
@@ -120,7 +124,14 @@ def sync(
         kept = None
         if job.snapshot_uri and not source.unidentified:
             try:
-                kept = snapshot.keep(document, listing_sha256, source.discovered, job.snapshot_uri, retrying)
+                kept = snapshot.keep(
+                    document,
+                    listing_sha256,
+                    source.discovered,
+                    job.snapshot_uri,
+                    retrying,
+                    ca_bundle=job.ca_bundle,
+                )
             except B2D1Error as error:
                 if not job.dry_run:
                     error.message += f" (the rows are in: {written.inserted:,} inserted, verified)"
