@@ -285,7 +285,7 @@ def b2d1(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     def run(*arguments: str, env: dict[str, str] | None = None, stdin: bytes | str | None = None) -> Result:
         from b2d1.settings import NAMES
 
-        for name in NAMES:
+        for name in (*NAMES, "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE"):
             monkeypatch.delenv(name, raising=False)
         return CliRunner().invoke(main, arguments, env=env or {}, input=stdin, catch_exceptions=False)
 

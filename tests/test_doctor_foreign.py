@@ -433,7 +433,8 @@ def test_a_snapshot_that_may_not_be_read_is_a_failure() -> None:
 
     assert (line.status, line.exit_code) == (Status.FAIL, 1)
     assert line.found == f"{kept}: Permission denied"
-    assert line.fix == "Name in SNAPSHOT_URI a file that this user may write."
+    forbidden = "This user may not read or write there: change the permissions."
+    assert line.fix == f"{forbidden} Name in SNAPSHOT_URI a file that this user may write."
 
 
 def test_a_table_without_rowids_has_no_newest_row(it: Patient) -> None:

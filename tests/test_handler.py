@@ -328,7 +328,7 @@ FAILURES = {
     "wrong token": Failure(
         "D1Error",
         "looking for database lgfc_lite: D1 answered 401 10000: Authentication error",
-        "CLOUDFLARE_API_TOKEN",
+        "Check CLOUDFLARE_API_TOKEN",
         env={"CLOUDFLARE_API_TOKEN": "zqToken_0123456789-ABCDEFGHIJ"},
     ),
     "no answer": Failure(

@@ -48,7 +48,6 @@ ALIKE, MUCH_ALIKE = 0.85, 0.9
 OTHERS = {"CLOUDFLARE_BASE_URL", "CLOUDFLARE_API_BASE_PATH"}
 # Where other programs are told whom to trust; boto3 takes the last one for the snapshot's S3.
 OTHERS_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")
-CA_BUNDLE_INSTEAD = "If a proxy inspects TLS here, set CA_BUNDLE to the same file. Otherwise leave it."
 # Says nothing about what is asked of B2 here.
 WITHOUT = "B2_LIST_WORKERS"
 # Stands in for what the key's own check does without.
@@ -104,21 +103,25 @@ def _look(env: Mapping[str, str]) -> Found | list[Found]:
         warn(problem, f"Rename it to {meant}, or leave it: b2d1 does not read it.")
         for problem, meant in misspelt(env)
     ]
-    if not env.get("CA_BUNDLE"):
-        warnings += [
-            warn(f"{name} is set: it does not count at B2 and Cloudflare", CA_BUNDLE_INSTEAD)
-            for name in OTHERS_CA_BUNDLES
-            if env.get(name)
-        ]
     try:
         settings = Settings.from_env(env)
     except SettingsError as error:
-        return [*(fail(error.exit_code, problem, _fix(problem)) for problem in error.problems), *warnings]
+        failures = [fail(error.exit_code, problem, _fix(problem)) for problem in error.problems]
+        return [*failures, *warnings, *_without_effect(env)]
     if settings.dry_run:
         warnings.append(
             warn("DRY_RUN is on: b2d1 sync writes nothing", "Leave it empty once runs are to write.")
         )
-    return warnings or ok("all that are required are set, and none is malformed")
+    well = [ok("all that are required are set, and none is malformed")]
+    return [*(warnings or well), *_without_effect(env)]
+
+
+def _without_effect(env: Mapping[str, str]) -> list[Found]:
+    """Mention the variables by which other programs know whom to trust: they may be why nothing connects."""
+    names = [name for name in OTHERS_CA_BUNDLES if env.get(name)]
+    if not names or env.get("CA_BUNDLE"):
+        return []
+    return [ok(f"{', '.join(names)} has no effect at B2 and Cloudflare: CA_BUNDLE is the setting for that")]
 
 
 def misspelt(env: Mapping[str, str]) -> list[tuple[str, str]]:
