@@ -67,9 +67,8 @@ deploy: .venv/sam/ready .venv/wheels/ready ## Build and deploy the stack; the fi
 
 lock: .venv/ready .venv/node ## Renew requirements/ and package-lock.json, versions and hashes
 	python -m pip install --quiet uv
-	uv pip compile $(LOCK) pyproject.toml -o requirements/core.txt
-	uv pip compile $(LOCK) --extra cli pyproject.toml -o requirements/cli.txt
-	uv pip compile $(LOCK) --extra lambda pyproject.toml -o requirements/lambda.txt
+	uv pip compile $(LOCK) pyproject.toml -o requirements/cli.txt
+	uv pip compile $(LOCK) --group function -o requirements/lambda.txt
 	uv pip compile $(LOCK) --all-extras --group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile $(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 	uv pip compile $(LOCK) --group engine -o requirements/engine.txt

@@ -13,7 +13,7 @@ REQUIREMENTS = ROOT / "requirements" / "lambda.txt"
 # `make` fetches them, so that building asks nobody.
 WHEELS = ROOT / ".venv" / "wheels"
 # The commands, which need click and rich, and what only they do.
-LEFT_OUT = {"b2d1/cli", "b2d1/doctor", "b2d1/verify", "b2d1/migrate", "b2d1/b2/native.py"}
+LEFT_OUT = {"b2d1/__main__.py", "b2d1/cli", "b2d1/doctor", "b2d1/verify", "b2d1/migrate", "b2d1/b2/native.py"}
 # Of the descriptions of all AWS services, those that a run speaks to.
 SERVICES = {"s3", "secretsmanager"}
 # Lambda's own unzipping sets no times, and neither may ours show: 1980 is the first year a zip knows.

@@ -16,8 +16,8 @@ import b2d1
 from b2d1.settings import NAMES
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(b2d1.__path__, "b2d1."))
-# The runner's room; all others are the core.
-CORE = [name for name in MODULES if name.split(".")[1] != "cli"]
+# The runner's; all others are the core.
+CORE = [name for name in MODULES if name.split(".")[1] not in {"__main__", "cli"}]
 
 
 def python(program: str, *arguments: str) -> Any:
