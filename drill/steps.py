@@ -63,9 +63,8 @@ STEPS = (
         writes=True,
         published=1,
     ),
-    Step("identity", "D1", r"SELECT m\.b2_key", published=1),
     Step(
-        *("insert", "D1", r"INSERT INTO media_assets .*FROM json_each\(\?1\) v WHERE true"),
+        *("insert", "D1", r"INSERT INTO media_assets .*FROM json_each\(\?1\) v WHERE NOT EXISTS"),
         staged_then=True,
         writes=True,
         inserts=True,

@@ -28,7 +28,7 @@ from sandbox.d1 import EmbeddedD1
 
 Run = Callable[..., Result]
 
-ONE_OBJECT = b'{"objects":[{"key":"a","size":1,"file_id":"f"}]}'
+ONE_OBJECT = b'{"objects":[{"key":"a","size":1,"file_id":"\\"f\\""}]}'
 
 COMMANDS = ["diff", "doctor", "ingest", "inventory", "migrate", "sync", "verify"]
 KEYS = [
@@ -821,7 +821,7 @@ def test_a_reader_that_goes_away_is_no_drama(
     """`| head -1` gets its line, and there is no traceback."""
     for number in range(2000):
         filled.b2.put(f"{number:04}/{'long' * 50}.jpg")
-    entry = '{"key":"%06d","size":1,"file_id":"a"}'
+    entry = '{"key":"%06d","size":1,"file_id":"\\"a\\""}'
     (tmp_path / "a.json").write_text('{"objects":[]}')
     (tmp_path / "b.json").write_text(
         '{"objects":[' + ",".join(entry % number for number in range(9000)) + "]}"
@@ -870,7 +870,7 @@ def test_streams_that_are_closed_have_a_name(outside: dict[str, str], tmp_path: 
 
 def test_a_full_disk_for_working_files_has_a_name(outside: dict[str, str], tmp_path: Path) -> None:
     """An inventory too large for the disk that it is put in order on is told as that."""
-    entry = '{"key":"%s%06d","size":1,"file_id":"a"}'
+    entry = '{"key":"%s%06d","size":1,"file_id":"\\"a\\""}'
     objects = ",".join(entry % ("long" * 100, number) for number in range(12_000))
     (tmp_path / "a.json").write_text(f'{{"objects":[{objects}]}}')
 
@@ -886,7 +886,7 @@ def test_a_full_disk_for_working_files_has_a_name(outside: dict[str, str], tmp_p
 def test_data_is_utf_8_whatever_the_locale(outside: dict[str, str], tmp_path: Path) -> None:
     """Neither the SQL, nor the report, nor a diff depends on the encoding of the terminal."""
     (tmp_path / "a.json").write_text('{"objects":[]}')
-    entry = {"key": "日本", "size": 1, "file_id": "a"}
+    entry = {"key": "日本", "size": 1, "file_id": '"a"'}
     (tmp_path / "b.json").write_text(json.dumps({"objects": [entry]}))
     env = outside | {"PYTHONIOENCODING": "latin-1"}
 

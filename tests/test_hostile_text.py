@@ -185,6 +185,7 @@ def test_what_is_redirected_is_unchanged(env: dict[str, str], tmp_path: Path) ->
     assert f"{IN_XML[:8]}" in raw
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_characters_whole_wherever_the_data_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """An inventory in ranges comes in parts of a fixed size, which may end inside a character."""
     master, slave = pty.openpty()

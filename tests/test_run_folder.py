@@ -18,6 +18,8 @@ import pytest
 from b2d1.errors import B2D1Error, D1Error
 from b2d1.run_folder import LOCK, PREFIX, remove_dead_folders, run_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

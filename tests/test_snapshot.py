@@ -222,6 +222,7 @@ snapshot.keep(Path(sys.argv[1]), "0" * 64, 7, sys.argv[2], Retrying())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [True, False])
 def test_what_a_killed_run_left_beside_the_snapshot_is_removed(
     document: Path, tmp_path: Path, *, changed: bool

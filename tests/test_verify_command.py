@@ -92,10 +92,11 @@ def test_json_is_the_report(b2d1: Run, damaged: Stack) -> None:
     assert (result.exit_code, result.stdout.count("\n"), lines(result.stderr)) == (6, 1, [SAID, HINT])
     assert list(told) == NAMES
     kinds = ("rows", "matching", "missing", "different", "doubled", "corrupt", "history", "outside")
-    assert [told[kind] for kind in kinds] == [4, 1, 12, 1, 1, 1, 0]
+    assert [told[kind] for kind in kinds] == [4, 1, 12, 1, 0, 1, 1, 0]
     assert {kind: len(samples) for kind, samples in told["samples"].items()} == {
         "missing": 10,
         "different": 1,
+        "doubled": 0,
         "corrupt": 1,
         "history": 1,
     }

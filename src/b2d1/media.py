@@ -62,6 +62,10 @@ def form_of(file_id: str) -> str:
     return f"hash of {len(found[1])}" if found else "bare"
 
 
+# A file id of these forms is an ETag, so that it can be compared with one.
+_ETAG_FORMS = {"quoted", "hash of 32"}
+
+
 def is_doubled(stored: tuple[str | None, str | None], listed: tuple[str, str | None]) -> bool:
     """Return True if a stored row cannot be known to be an older content of the object listed under its key.
 
@@ -71,8 +75,11 @@ def is_doubled(stored: tuple[str | None, str | None], listed: tuple[str, str | N
     forms = stored_id and form_of(stored_id), form_of(listed_id)
     if forms == ("version", "version"):
         return stored_id == listed_id
-    if (forms[0] == "version" and stored_etag is None) or (forms[1] == "version" and listed_etag is None):
-        return True
+    if forms[0] != forms[1] and (
+        (stored_etag is None and forms[0] not in _ETAG_FORMS)
+        or (listed_etag is None and forms[1] not in _ETAG_FORMS)
+    ):
+        return True  # nothing to compare
     same = _content(stored_id, stored_etag) == _content(listed_id, listed_etag)
     return same or (stored_id is not None and forms[0] != forms[1])
 

@@ -92,6 +92,7 @@ class BucketChecks:
         bucket = Bucket(settings, self._retrying)
         start, last = page.keys[-2:]
         following = bucket.page(bucket.after(start))
+        logger.debug("listing bucket %s: page of %d objects", settings.bucket, len(following.objects))
         if following.keys[:1] == [last]:
             return ok("a page requested by a key begins behind that key")
         listed = repr(following.keys[0]) if following.keys else "no key"

@@ -13,7 +13,7 @@ STORED_FORM, NEW_FORM = _FORM.format("m.b2_file_id"), _FORM.format("json_extract
 
 # A new row v is refused beside a stored row m with the same key and another media_uid in three cases:
 # - the content is the same: by etag or, without one, by file id, quotes aside;
-# - the contents cannot be compared, since one of the two has a B2 file id and no etag;
+# - the contents cannot be compared, since one of the two has no etag and a file id that is none;
 # - the identity has another form than every stored row of the key has.
 # B2 gives each upload a file id of its own, so two of those are two uploads. A row without b2_file_id, as
 # some of the original's are, is compared by its etag alone.
@@ -23,8 +23,8 @@ AND CASE WHEN {STORED_FORM} = 'version' AND {NEW_FORM} = 'version'
 THEN m.b2_file_id = json_extract(v.value, '$[2]')
 ELSE trim(coalesce(m.etag, m.b2_file_id), '"')
 = trim(coalesce(json_extract(v.value, '$[4]'), json_extract(v.value, '$[2]')), '"')
-OR m.etag IS NULL AND {STORED_FORM} = 'version'
-OR json_extract(v.value, '$[4]') IS NULL AND {NEW_FORM} = 'version'
+OR {STORED_FORM} <> {NEW_FORM} AND (m.etag IS NULL AND {STORED_FORM} NOT IN ('quoted', 'hash of 32')
+OR json_extract(v.value, '$[4]') IS NULL AND {NEW_FORM} NOT IN ('quoted', 'hash of 32'))
 OR m.b2_file_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM media_assets m
 WHERE m.b2_key = json_extract(v.value, '$[1]') AND (m.b2_file_id IS NULL OR {STORED_FORM} = {NEW_FORM}))
 END"""
