@@ -18,6 +18,7 @@ from b2d1.doctor.key import KeyChecks
 from b2d1.doctor.rows import RowChecks
 from b2d1.errors import B2Error, D1Error
 from b2d1.media import ListMode
+from b2d1.setting_names import BOUNDING
 
 NOW = dt.datetime(2026, 11, 22, 6, 17, tzinfo=dt.UTC)
 AT_BACKBLAZE = {
@@ -118,6 +119,7 @@ CLOUDFLARE = {"CLOUDFLARE_API_TOKEN": "token", "CLOUDFLARE_ACCOUNT_ID": "0" * 32
     ("given", "meant"),
     [
         pytest.param({"B2_PREFFIX": "x"}, "B2_PREFIX", id="misspelt"),
+        pytest.param({"B2_LIST_WORKER": "9"}, "B2_LIST_WORKERS", id="one that bounds nothing"),
         pytest.param({"B2_PREFFIX": "x", "B2_PREFIX": "y"}, None, id="the right one is set too"),
         pytest.param({"B2_APPLICATION_KEY": "x", "B2_APPLICATION_KEY_ID": "x"}, None, id="the b2 tool's"),
         pytest.param({"B2_ACCOUNT_ID": "x", "B2_ACCOUNT_KEY": "x"}, None, id="restic's"),
@@ -137,9 +139,12 @@ def test_a_misspelt_optional_setting_is_told(given: dict[str, str], meant: str |
     """What is close to an optional setting that is not set is named, and nothing else is."""
     (line,) = run([settings_check(AT_BACKBLAZE | CLOUDFLARE | given)])
 
-    told = f"{next(iter(given))} is no setting of b2d1: did you mean {meant}?"
+    status, said = Status.WARN, "is no setting of b2d1"
+    if meant in BOUNDING:  # a run refuses it too
+        status, said = Status.FAIL, "is not a setting"
+    told = f"{next(iter(given))} {said}: did you mean {meant}?"
     sound = "all that are required are set, and none is malformed"
-    assert (line.status, line.found) == ((Status.WARN, told) if meant else (Status.OK, sound))
+    assert (line.status, line.found) == ((status, told) if meant else (Status.OK, sound))
 
 
 # The address asked

@@ -40,7 +40,21 @@ class Secret:
         raise TypeError("a secret is not written down")
 
 
+def refuse_wrapping(text: str) -> None:
+    """Raise ValueError for what a file or a paste left around a value, named for what it is."""
+    if text.startswith("\ufeff"):
+        raise ValueError("begins with a byte order mark: save the file as UTF-8 without BOM")
+    if text.endswith("\r"):
+        raise ValueError("ends with a Windows line end (carriage return): save the file with Unix line ends")
+    if text != text.strip():
+        raise ValueError("begins or ends with white space: enter it again")
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`":
+        raise ValueError("is in quotes: remove them (only a shell takes them away)")
+
+
 def credential(text: str) -> Secret:
+    if text.lower().startswith("bearer "):
+        raise ValueError('must be the token alone, without "Bearer"')
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("holds a character that no key or token has: enter it again")
     return Secret(text)
@@ -110,9 +124,14 @@ region = _matching(_REGION, "is not a region like us-west-004")
 bucket = _matching(
     r"[A-Za-z0-9][A-Za-z0-9.-]{1,61}[A-Za-z0-9]", "is not a bucket's name (not its id, not a URL)"
 )
-account_id = _matching(
-    r"[0-9a-f]{32}", "is not 32 hexadecimal digits: it is on the account's Workers & Pages page"
-)
+
+
+def account_id(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{32}", text.lower()):
+        raise ValueError("is not 32 hexadecimal digits: it is on the account's Workers & Pages page")
+    return text.lower()
+
+
 list_mode = _matching(r"objects|versions", "is neither objects nor versions")
 # https://developers.cloudflare.com/api/resources/d1/ gives this pattern for a database's name.
 database_name = _matching(r"[a-zA-Z0-9][a-zA-Z0-9_-]*", "is not a database's name")
@@ -137,6 +156,13 @@ def prefix(text: str) -> str:
 
 
 def snapshot_uri(text: str) -> str:
+    if re.match(r"\$|%\w+%", text):
+        raise ValueError("begins with a variable, which nothing expands here: write the whole path")
+    if os.sep == "/" and re.match(r"[A-Za-z]:[\\/]", text):
+        raise ValueError("is a path of Windows, and this is another system")
+    text = os.path.expanduser(text)  # noqa: PTH111 - it may be s3://
+    if text.startswith("~"):
+        raise ValueError("names a home folder that is not known here: write the whole path")
     scheme, separator, rest = text.partition("://")
     if separator and (scheme != "s3" or not re.fullmatch(r"[A-Za-z0-9._-]+/.*[^/]", rest)):
         raise ValueError("is neither a path nor s3://bucket/key")

@@ -5,13 +5,13 @@ dictionary in a test. No value of a setting ever appears in a problem, and no se
 """
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from b2d1 import setting_values as values
 from b2d1.errors import SettingsError, harmless
 from b2d1.media import ListMode
+from b2d1.setting_names import BOUNDING, lookalike, misspelt, other_tools_name
 from b2d1.setting_values import Secret
 
 DEFAULT_DATABASE_NAME = "lgfc_lite"
@@ -27,6 +27,13 @@ NAMES = (
     *("B2_LIST_WORKERS", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CF_API_TOKEN", "CF_ACCOUNT_ID"),
     *("D1_DATABASE_NAME", "D1_DATABASE_ID", "CLOUDFLARE_API_BASE_URL", "SNAPSHOT_URI", "MAX_NEW_PER_RUN"),
     *("ROWS_PER_PUBLISH", "DRY_RUN", "VERBOSE", "B2D1_SECRET_ID", "B2_NATIVE_URL", "CA_BUNDLE"),
+)
+
+# Of a required one the problem itself says what looks like it.
+OPTIONAL = tuple(
+    name
+    for name in NAMES
+    if name not in {"B2_KEY_ID", "B2_APP_KEY", "B2_ENDPOINT", "B2_BUCKET", *ALIASES, *ALIASES.values()}
 )
 
 
@@ -84,6 +91,11 @@ class Settings:
         An empty value counts as none. Raises SettingsError with every problem there is.
         """
         read = _Reader(env)
+        read.problems += [
+            f"{harmless(name)} is not a setting: did you mean {meant}?"
+            for name, meant in misspelt(env, OPTIONAL, NAMES)
+            if meant in BOUNDING
+        ]
         del env  # a traceback that shows local variables must not show this one
         ca_bundle = read.optional("CA_BUNDLE", values.ca_bundle)
         settings = cls(
@@ -116,8 +128,8 @@ class _Reader:
         try:
             # Values pasted with a line end or a blank are the commonest of all mistakes here; only the
             # prefix may begin or end with white space, since keys may.
-            if name != "B2_PREFIX" and text != text.strip():
-                raise ValueError("begins or ends with white space: enter it again")
+            if name != "B2_PREFIX":
+                values.refuse_wrapping(text)
             text.encode()
             return parse(text)
         except UnicodeEncodeError:
@@ -130,7 +142,7 @@ class _Reader:
         before = len(self.problems)
         value = self.optional(name, parse)
         if value is None and len(self.problems) == before:
-            self.problems.append(f"{name} is not set{self._lookalike(name)}")
+            self.problems.append(f"{name} is not set{lookalike(name, self.env, NAMES)}")
         return value
 
     def _given(self, name: str) -> tuple[str, str]:
@@ -140,11 +152,6 @@ class _Reader:
         if text and other and text != other:
             self.problems.append(f"{name} and {alias} are both set and differ: keep one")
         return (name, text) if text or not other else (alias, other)
-
-    def _lookalike(self, name: str) -> str:
-        candidates = [key for key in self.env if key not in NAMES]
-        close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.85)
-        return f" ({harmless(close[0])} is: a misspelling?)" if close else ""
 
 
 def _b2_settings(read: _Reader, ca_bundle: str | None) -> B2Settings:
@@ -176,6 +183,12 @@ def _b2_settings(read: _Reader, ca_bundle: str | None) -> B2Settings:
 def _d1_settings(read: _Reader, ca_bundle: str | None) -> D1Settings:
     database_id = read.optional("D1_DATABASE_ID", values.database_id)
     name = read.optional("D1_DATABASE_NAME", values.database_name)
+    other = other_tools_name("D1_DATABASE_ID", read.env)
+    if other and not (read.env.get("D1_DATABASE_ID") or read.env.get("D1_DATABASE_NAME")):
+        # Without a word the default database would be used.
+        read.problems.append(
+            f"{other} is another tool's name for D1_DATABASE_ID: set that, or D1_DATABASE_NAME"
+        )
     return D1Settings(
         api_token=read.required("CLOUDFLARE_API_TOKEN", values.credential),
         account_id=read.required("CLOUDFLARE_ACCOUNT_ID", values.account_id),

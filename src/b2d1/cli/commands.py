@@ -5,7 +5,7 @@ Data goes to stdout, everything else to stderr.
 
 import contextlib
 import dataclasses
-import os
+from collections.abc import Mapping
 from typing import cast
 
 import click
@@ -18,6 +18,7 @@ from b2d1.cli.runner import (
     Runner,
     adopt_option,
     dry_run_option,
+    environment_option,
     json_option,
     prefix_option,
     snapshot_option,
@@ -67,29 +68,37 @@ FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 @snapshot_option
 @adopt_option
 @json_option
+@environment_option
 @verbose_option
 def sync_command(
-    *, dry_run: bool, prefix: str | None, snapshot: str | None, adopt: bool, as_json: bool
+    *,
+    env: Mapping[str, str],
+    dry_run: bool,
+    prefix: str | None,
+    snapshot: str | None,
+    adopt: bool,
+    as_json: bool,
 ) -> None:
     """List the bucket and insert what the table lacks.
 
     Rows are written only when the listing is proven whole, and all or none; where more than ROWS_PER_PUBLISH
     are new, in rounds that are each all or none.
     """
-    settings = read_settings()
+    settings = read_settings(env)
     job = Job.of(settings, dry_run=dry_run, adopt=adopt, prefix=prefix, snapshot_uri=snapshot)
     _sync(bucket_listing(settings, prefix), settings, job, as_json=as_json)
 
 
 @main.command()
 @prefix_option
+@environment_option
 @verbose_option
-def inventory(prefix: str | None) -> None:
+def inventory(*, env: Mapping[str, str], prefix: str | None) -> None:
     """List the bucket and print its inventory as JSON.
 
     One object a line. The closing ]} is printed only when the listing is proven whole.
     """
-    listing = bucket_listing(read_settings(d1=False), prefix)
+    listing = bucket_listing(read_settings(env, d1=False), prefix)
     with run_folder() as folder, RunProgress(printing=True) as progress:
         writer = InventoryWriter(stdout, listing.bucket, listing.prefix, listing.list_mode, folder)
         with contextlib.closing(listing.batches()) as batches:
@@ -106,13 +115,14 @@ def inventory(prefix: str | None) -> None:
 @dry_run_option
 @adopt_option
 @json_option
+@environment_option
 @verbose_option
-def ingest(*, file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
+def ingest(*, env: Mapping[str, str], file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
     """Insert what the table lacks of the inventory in FILE.
 
     FILE is what `b2d1 inventory` prints, gzipped or not; stdin if it is - or left out.
     """
-    settings = read_settings(b2=False)
+    settings = read_settings(env, b2=False)
     job = dataclasses.replace(Job.of(settings, dry_run=dry_run, adopt=adopt), snapshot_uri=None)
     try:
         with run_folder() as folder, open_inventory(file, folder) as source:
@@ -127,8 +137,11 @@ def ingest(*, file: str, dry_run: bool, adopt: bool, as_json: bool) -> None:
 @verify_prefix_option
 @verify_adopt_option
 @json_option
+@environment_option
 @verbose_option
-def verify_command(*, file: str | None, prefix: str | None, adopt: bool, as_json: bool) -> None:
+def verify_command(
+    *, env: Mapping[str, str], file: str | None, prefix: str | None, adopt: bool, as_json: bool
+) -> None:
     """Hold the table against the bucket, or an inventory.
 
     Nothing is written. Exit 6 if an object has no row or two, or a row is corrupt or differs from its
@@ -136,22 +149,23 @@ def verify_command(*, file: str | None, prefix: str | None, adopt: bool, as_json
     gzipped or not; stdin if it is -.
     """
     if file is None:
-        settings = read_settings()
+        settings = read_settings(env)
         _verify(bucket_listing(settings, prefix), settings, adopt=adopt, as_json=as_json)
     elif prefix is not None:
         raise click.UsageError("--prefix is for a bucket: an inventory has one of its own.")
     else:
-        settings = read_settings(b2=False)
+        settings = read_settings(env, b2=False)
         with run_folder() as folder, open_inventory(file, folder) as source:
             _verify(source, settings, adopt=adopt, as_json=as_json)
 
 
 @main.command()
 @dry_run_option
+@environment_option
 @verbose_option
-def migrate(*, dry_run: bool) -> None:
+def migrate(*, env: Mapping[str, str], dry_run: bool) -> None:
     """Apply the migrations that the database does not record yet."""
-    settings = read_settings(b2=False)
+    settings = read_settings(env, b2=False)
     database = Database(cast("D1Settings", settings.d1), Retrying())
     database.resolve()
     shipped = migrations.shipped()
@@ -178,17 +192,18 @@ def migrate(*, dry_run: bool) -> None:
     help="Look at the schedule of this CloudFormation stack.",
 )
 @json_option
+@environment_option
 @verbose_option
 @click.pass_context
-def doctor(ctx: click.Context, *, stack: str, as_json: bool) -> None:
+def doctor(ctx: click.Context, *, env: Mapping[str, str], stack: str, as_json: bool) -> None:
     """Check everything that a run needs, and say what mends it.
 
     Each check is one line: ok, warn, fail or not checked. The exit code is the first failure's.
     """
     with contextlib.suppress(ValueError):  # what is wrong with it, the settings' line says
-        if flag(os.environ.get("VERBOSE", "")):
+        if flag(env.get("VERBOSE", "")):
             log_to_stderr(verbose=True)
-    lines = examine(os.environ, stack)
+    lines = examine(env, stack)
     found = list(lines) if as_json else show(lines, stdout)
     if as_json:
         stdout.line(findings_as_json(found, exit_code(found)))

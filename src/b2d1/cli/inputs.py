@@ -3,9 +3,8 @@
 import contextlib
 import dataclasses
 import logging
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -13,21 +12,27 @@ import click
 
 from b2d1.b2.bucket import Bucket
 from b2d1.cli.terminal import log_to_stderr
-from b2d1.doctor.configuration import misspelt
-from b2d1.errors import UsageError
+from b2d1.doctor.configuration import unloaded_env_file
+from b2d1.errors import SettingsError, UsageError, harmless
 from b2d1.inventory.reader import InventoryFile, InventoryListing
 from b2d1.listing.listing import Listing
 from b2d1.retry import Retrying
-from b2d1.settings import B2Settings, Settings
+from b2d1.setting_names import misspelt
+from b2d1.settings import NAMES, OPTIONAL, B2Settings, Settings
 
 logger = logging.getLogger(__name__)
 
 
-def read_settings(*, b2: bool = True, d1: bool = True) -> Settings:
-    """Read the settings from the environment; `b2` and `d1` tell which of the two services are needed."""
-    for problem, _ in misspelt(os.environ):
-        logger.warning("%s", problem)
-    settings = Settings.from_env(os.environ, b2=b2, d1=d1)
+def read_settings(env: Mapping[str, str], *, b2: bool = True, d1: bool = True) -> Settings:
+    """Read the settings; `b2` and `d1` say which of the two services are needed."""
+    for name, meant in misspelt(env, OPTIONAL, NAMES):
+        logger.warning("%s is no setting of b2d1: did you mean %s?", harmless(name), meant)
+    try:
+        settings = Settings.from_env(env, b2=b2, d1=d1)
+    except SettingsError as error:
+        if here := unloaded_env_file(env):
+            error.hint = f"There is a {here} here that is not loaded: --env-file {here}. {error.hint}"
+        raise
     if settings.verbose:
         log_to_stderr(verbose=True)
     return settings

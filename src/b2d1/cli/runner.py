@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from b2d1 import setting_values
+from b2d1.cli.env_file import VARIABLE, environment
 from b2d1.cli.terminal import log_to_stderr, still
 from b2d1.errors import B2D1Error
 
@@ -58,6 +59,18 @@ def _harmless_usage_errors() -> Iterator[None]:
     except click.ClickException as error:
         error.message = still(error.message)  # type: ignore[misc]
         raise
+
+
+def environment_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--env-file`, and as `env` the settings' texts: the environment's over the file's."""
+    return click.option(
+        "--env-file",
+        "env",
+        metavar="FILE",
+        envvar=VARIABLE,
+        callback=lambda _context, _option, file: environment(file),
+        help="Read settings from FILE too; the environment counts before it.",
+    )(command)
 
 
 def verbose_option(command: Callable[..., None]) -> Callable[..., None]:

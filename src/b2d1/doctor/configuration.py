@@ -1,14 +1,16 @@
 """The settings: every problem by name, with what to do about it; and which parts can be used all the same."""
 
-import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from b2d1.doctor.finding import Check, Found, fail, ok, warn
 from b2d1.errors import SettingsError, harmless
-from b2d1.settings import NAMES, B2Settings, D1Settings, Settings
+from b2d1.setting_names import BOUNDING, misspelt
+from b2d1.settings import NAMES, OPTIONAL, B2Settings, D1Settings, Settings
 
 SETTINGS = "settings"
+ENV_FILE = ".env"
 
 # What goes after a problem's own sentence. One for each name that a problem can begin with.
 FIXES = {
@@ -34,18 +36,6 @@ FIXES = {
     "VERBOSE": "Set it to 0 or 1, or leave it empty for 0.",
     "CA_BUNDLE": "Set it to the path of a PEM file with certificate authorities, or leave it empty.",
 }
-# Of a required one the problem itself says what looks like it.
-OPTIONAL = (
-    *("B2_REGION", "B2_PREFIX", "B2_LIST_MODE", "B2_LIST_WORKERS", "B2_NATIVE_URL", "B2D1_SECRET_ID"),
-    *("D1_DATABASE_NAME", "D1_DATABASE_ID", "CLOUDFLARE_API_BASE_URL"),
-    *("SNAPSHOT_URI", "MAX_NEW_PER_RUN", "ROWS_PER_PUBLISH", "DRY_RUN", "VERBOSE", "CA_BUNDLE"),
-)
-# Names that can only be meant for b2d1 may be as unlike as settings.py takes a misspelling to be.
-OURS = ("B2_", "D1_", "B2D1_")
-ALIKE, MUCH_ALIKE = 0.85, 0.9
-# Cloudflare's own clients read these: https://github.com/cloudflare/cloudflare-python and the provider
-# https://registry.terraform.io/providers/cloudflare/cloudflare/4.52.0/docs
-OTHERS = {"CLOUDFLARE_BASE_URL", "CLOUDFLARE_API_BASE_PATH"}
 # Where other programs are told whom to trust; boto3 takes the last one for the snapshot's S3.
 OTHERS_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE")
 # Says nothing about what is asked of B2 here.
@@ -86,7 +76,7 @@ def sound_parts(env: Mapping[str, str]) -> Sound:
 
 def _part(env: Mapping[str, str], *beginnings: str, b2: bool = False, d1: bool = False) -> Settings:
     # Every connection needs the certificate authorities.
-    part = {name: text for name, text in env.items() if name.startswith((*beginnings, "CA_BUNDLE"))}
+    part = {name: env[name] for name in NAMES if name in env and name.startswith((*beginnings, "CA_BUNDLE"))}
     try:
         return Settings.from_env(part, b2=b2, d1=d1)
     except SettingsError:
@@ -100,13 +90,19 @@ def settings_check(env: Mapping[str, str]) -> Check:
 
 def _look(env: Mapping[str, str]) -> Found | list[Found]:
     warnings = [
-        warn(problem, f"Rename it to {meant}, or leave it: b2d1 does not read it.")
-        for problem, meant in misspelt(env)
+        warn(
+            f"{harmless(name)} is no setting of b2d1: did you mean {meant}?",
+            f"Rename it to {meant}, or leave it: b2d1 does not read it.",
+        )
+        for name, meant in misspelt(env, OPTIONAL, NAMES)
+        if meant not in BOUNDING
     ]
     try:
         settings = Settings.from_env(env)
     except SettingsError as error:
         failures = [fail(error.exit_code, problem, _fix(problem)) for problem in error.problems]
+        if here := unloaded_env_file(env):
+            warnings.append(warn(f"there is a {here} here that is not loaded", f"Load it: --env-file {here}"))
         return [*failures, *warnings, *_without_effect(env)]
     if settings.dry_run:
         warnings.append(
@@ -124,19 +120,16 @@ def _without_effect(env: Mapping[str, str]) -> list[Found]:
     return [ok(f"{', '.join(names)} has no effect at B2 and Cloudflare: CA_BUNDLE is the setting for that")]
 
 
-def misspelt(env: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Tell what looks like an optional setting that is not set, and which; names alone, never a value."""
-    unset = [name for name in OPTIONAL if not env.get(name)]
-    return [
-        (f"{harmless(name)} is no setting of b2d1: did you mean {close}?", close)
-        for name in sorted(set(env) - {*NAMES, *OTHERS})
-        for close in difflib.get_close_matches(
-            name, unset, n=1, cutoff=ALIKE if name.startswith(OURS) else MUCH_ALIKE
-        )
-    ]
+def unloaded_env_file(env: Mapping[str, str]) -> str | None:
+    """Return the name of the file of settings in this folder if there is one and none was loaded."""
+    return ENV_FILE if Path(ENV_FILE).is_file() and not env.get("B2D1_ENV_FILE") else None
 
 
 def _fix(problem: str) -> str:
+    if "is not a setting" in problem:
+        return f"Rename it to {problem.rpartition(' ')[2].rstrip('?')}."
+    if "another tool's name for D1_DATABASE_ID:" in problem:
+        return FIXES["D1_DATABASE_ID"]
     if "are both set" in problem:
         return "Unset the one that is out of date."
     name = problem.partition(" ")[0]
