@@ -40,6 +40,7 @@ from b2d1.setting_values import flag
 from b2d1.settings import D1Settings, Settings
 from b2d1.source import Source
 from b2d1.sync.steps import Job, sync
+from b2d1.table.media_assets import MediaAssets
 from b2d1.verify.verification import verify
 
 stdout = Stdout()
@@ -170,12 +171,17 @@ def migrate(*, env: Mapping[str, str], dry_run: bool) -> None:
     database.resolve()
     shipped = migrations.shipped()
     due = migrations.pending(database, shipped)
+    there = migrations.tables(database) if due else set[str]()
+    if due and "media_assets" in there:
+        MediaAssets(database).look()  # another table of that name must not be recorded as this one
     for migration in due:
+        recorded = migrations.is_only_unrecorded(migration, there)
+        note = ": its tables are there already, only its record was missing" if recorded else ""
         if dry_run or settings.dry_run:
-            stdout.line(f"-- {migration.name}\n{migration.sql}")
+            stdout.line(f"-- {migration.name}{note}\n{migration.sql}")
         else:
             migrations.apply(database, migration)
-            stdout.line(f"applied {migration.name}")
+            stdout.line(f"{'recorded' if recorded else 'applied'} {migration.name}{note}")
     if not due:
         migrations.refuse_gone(database, shipped)
         text = "nothing to do: every migration is applied"

@@ -48,9 +48,20 @@ def pending(database: Database, migrations: list[Migration]) -> list[Migration]:
     return [migration for migration in migrations if migration.name not in done]
 
 
+def tables(database: Database) -> set[str]:
+    """Read the names of the database's tables, in small letters; sends nothing but SELECT."""
+    rows = database.run(TABLES, doing="listing the tables", columns=1).rows
+    return {str(row[0]).lower() for row in rows}
+
+
+def is_only_unrecorded(migration: Migration, there: set[str]) -> bool:
+    """Return True if the tables that a migration creates are there, as where another tool applied it."""
+    return {match[1] for match in CREATE.finditer(migration.sql)} <= there
+
+
 def refuse_gone(database: Database, migrations: list[Migration]) -> None:
     """Refuse a database in which a table that these migrations made is gone (D1Error); sends only SELECT."""
-    there = {str(row[0]) for row in database.run(TABLES, doing="listing the tables", columns=1).rows}
+    there = tables(database)
     made = [match for migration in migrations for match in CREATE.finditer(migration.sql)]
     if gone := [match for match in made if match[1] not in there]:
         raise D1Error(
@@ -75,4 +86,14 @@ def _applied(database: Database) -> set[str]:
     doing = "reading which migrations are applied"
     if not database.figure(HAS_RECORD, doing=doing):
         return set()
-    return {str(row[0]) for row in database.run(APPLIED, doing=doing, columns=1).rows}
+    try:
+        return {str(row[0]) for row in database.run(APPLIED, doing=doing, columns=1).rows}
+    except D1Error as error:
+        if "no such column" not in error.message:
+            raise
+        raise D1Error(
+            "table d1_migrations has no column name, so it is not wrangler's",
+            doing=doing,
+            hint="Another program uses that name: rename its table, then run b2d1 migrate. A sync needs only "
+            "the tables: b2d1 migrate --dry-run on an empty database prints their SQL.",
+        ) from None
