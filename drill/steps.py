@@ -44,7 +44,7 @@ class Step:
 
 STEPS = (
     Step("resolve", "D1", r"^GET \S+/database\?name="),
-    Step("look", "D1", "pragma_table_info"),
+    Step("look", "D1", "pragma_table_xinfo"),
     Step("list page 1", "B2", r"^GET (?!\S*start-after=)"),
     Step("list page 2", "B2", r"^GET \S*start-after="),
     Step("ask", "D1", "SELECT value FROM json_each"),

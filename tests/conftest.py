@@ -164,7 +164,7 @@ def b2() -> Iterator[EmbeddedB2]:
 # What these modules state of D1 is tested on Cloudflare's own engine.
 ON_CLOUDFLARES_ENGINE = {
     *("test_doctor_d1", "test_guards", "test_media_assets", "test_migrations", "test_stored_rows"),
-    *("test_sync", "test_verify"),
+    *("test_schema", "test_sync", "test_verify"),
 }
 # More than there are tests on the engine; each of them takes one, and none is used twice.
 EMPTY_DATABASES = 1500

@@ -178,7 +178,10 @@ FORMS: dict[str, Form] = {
     "no unique index": Form(by=another_table(ALL_COLUMNS.replace(" UNIQUE", ""))),
     "index made twice": Form(by=sql(ORIGINAL_INDEX + 'CREATE INDEX "by key" ON media_assets (b2_key);')),
     "no index of the keys": Form(by=sql("DROP INDEX idx_media_assets_b2_key;")),
-    "migration pending": Form(by=sql("DELETE FROM d1_migrations WHERE name LIKE '0011%';")),
+    "migration pending": Form(
+        by=sql("DELETE FROM d1_migrations WHERE name LIKE '0011%'; DROP TABLE media_ingest_chunks;")
+    ),
+    "migration unrecorded": Form(by=sql("DELETE FROM d1_migrations WHERE name LIKE '0011%';")),
     # the rows
     "rows of the other list mode": Form({"B2_LIST_MODE": "versions"}),
     "rows without quotes": Form(by=sql("UPDATE media_assets SET b2_file_id = trim(etag, '\"');")),

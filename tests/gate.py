@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from werkzeug.wrappers import Request, Response
 
-from b2d1.table import guards, media_assets, staging
+from b2d1.table import guards, media_assets, schema, staging
 from sandbox.server import LoopbackServer
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # What a run asks of D1, by its statement.
 STEPS = {
-    media_assets.LOOK: "look",
+    schema.LOOK: "look",
     media_assets.MISSING: "ask",
     media_assets.SAMPLE_KEYS: "sample",
     guards.OTHER_FORM: "forms",

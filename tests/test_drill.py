@@ -176,7 +176,7 @@ def test_a_request_that_no_step_names_is_noticed(scene: Scene, monkeypatch: pyte
 
     monkeypatch.setattr(MediaAssets, "look", look_twice)
 
-    with pytest.raises(Unrehearsed, match=r"known:\nthe requests to D1 are .*'pragma_table_info', 'pragma"):
+    with pytest.raises(Unrehearsed, match=r"known:\nthe requests to D1 are .*'pragma_table_xinfo', 'pragma"):
         rehearse(scene)
 
 

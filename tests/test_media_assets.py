@@ -18,7 +18,8 @@ from b2d1.errors import D1Error
 from b2d1.migrate import migrations
 from b2d1.settings import Settings
 from b2d1.table import guards, media_assets
-from b2d1.table.media_assets import CREATE_TABLE, CREATE_UNIQUE_INDEX, FIND_DUPLICATES, MediaAssets
+from b2d1.table.media_assets import MediaAssets
+from b2d1.table.schema import CREATE_TABLE, CREATE_UNIQUE_INDEX, FIND_DUPLICATES
 from sandbox.forwarder import Forwarder
 
 
@@ -449,7 +450,7 @@ class TestProof:
 
 
 READS: dict[str, Callable[[Bench], object]] = {
-    "pragma_table_info": lambda bench: bench.table.look(),
+    "pragma_table_xinfo": lambda bench: bench.table.look(),
     "SELECT value": lambda bench: bench.table.missing(["b2_1"]),
     "SELECT b2_key": lambda bench: bench.table.sample_keys(),
     "SELECT m.b2_key": lambda bench: bench.guards().refuse_other_identity([chunk(["b2_1"])]),

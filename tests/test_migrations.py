@@ -17,7 +17,8 @@ from b2d1.errors import D1Error, UsageError
 from b2d1.migrate import migrations
 from b2d1.migrate.migrations import Migration
 from b2d1.settings import Settings
-from b2d1.table.media_assets import CREATE_TABLE, MediaAssets
+from b2d1.table.media_assets import MediaAssets
+from b2d1.table.schema import CREATE_TABLE
 from sandbox.d1 import EmbeddedD1
 from sandbox.forwarder import Forwarder
 

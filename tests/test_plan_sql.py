@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from b2d1.media import MediaObject, media_uid
 from b2d1.sync import plan_sql
 from b2d1.sync.plan import Plan
-from b2d1.table.media_assets import CREATE_TABLE, INSERT
+from b2d1.table.media_assets import INSERT
+from b2d1.table.schema import CREATE_TABLE
 from sandbox.engine import LIMITS
 from sandbox.statements import split
 

@@ -31,7 +31,8 @@ from b2d1.media import MediaObject, media_uid
 from b2d1.sync import plan_sql
 from b2d1.sync.plan import CHUNK_ROWS
 from b2d1.sync.steps import Job, sync
-from b2d1.table.media_assets import CREATE_TABLE, UIDS_PER_REQUEST
+from b2d1.table.media_assets import UIDS_PER_REQUEST
+from b2d1.table.schema import CREATE_TABLE
 from sandbox.b2 import EmbeddedB2
 from sandbox.forwarder import Forwarder
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from conftest import AnyD1, Stack
 
-from b2d1.table.media_assets import COLUMNS
+from b2d1.table.schema import COLUMNS
 from sandbox.cloudflare import CloudflareD1
 from sandbox.wrangler import LocalDatabase, Wrangler
 

@@ -17,7 +17,8 @@ from b2d1.doctor.table import TABLE
 from b2d1.errors import D1Error, GuardRefusal
 from b2d1.media import ListMode, media_uid
 from b2d1.table.guards import HAS_ROWS, OR_ANOTHER_DATABASE, SHARES_A_KEY
-from b2d1.table.media_assets import PUT_ASIDE, MediaAssets
+from b2d1.table.media_assets import MediaAssets
+from b2d1.table.schema import PUT_ASIDE
 
 # Rows whose identity is looked at. D1's free plan reads 5,000,000 a day.
 SAMPLE = 10_000

@@ -1,35 +1,19 @@
 """The table: what it consists of, and which migrations it lacks. Sends nothing but SELECT."""
 
 import re
-from itertools import starmap
 
 from b2d1.d1.api import not_d1
 from b2d1.d1.database import Database
 from b2d1.doctor.d1 import DATABASE, D1Checks
-from b2d1.doctor.finding import Check, Found, fail, not_checked, ok, warn
+from b2d1.doctor.finding import Check, Found, not_checked, ok, warn
 from b2d1.doctor.indexes import READ_INDEXES, Index, indexes_from, redundant
 from b2d1.errors import D1Error
 from b2d1.migrate import migrations
-from b2d1.table.media_assets import COLUMNS, CREATE_KEY_INDEX, PUT_ASIDE, MediaAssets
+from b2d1.table.media_assets import MediaAssets
+from b2d1.table.schema import COLUMNS, CREATE_KEY_INDEX, PUT_ASIDE
 from b2d1.table.staging import CREATE_CHUNKS
 
 TABLE = "table media_assets"
-
-# Columns that must have a value of which b2d1 knows none; and those that keep another value than they are
-# given, as one of type STRING makes a number of a key.
-# https://www.sqlite.org/datatype3.html#determination_of_column_affinity
-READ_UNFIT = """\
-SELECT name, type,
-name IN ('media_uid', 'b2_key', 'b2_file_id', 'etag') AND (type LIKE '%INT%' OR NOT (type = ''
-OR type LIKE '%CHAR%' OR type LIKE '%CLOB%' OR type LIKE '%TEXT%' OR type LIKE '%BLOB%'))
-OR name = 'size' AND (type LIKE '%CHAR%' OR type LIKE '%CLOB%' OR type LIKE '%TEXT%' OR type LIKE '%REAL%'
-OR type LIKE '%FLOA%' OR type LIKE '%DOUB%') AND type NOT LIKE '%INT%' AS changes
-FROM pragma_table_info('media_assets') WHERE changes
-OR "notnull" AND dflt_value IS NULL AND NOT (pk AND type = 'INTEGER')
-AND name NOT IN ('media_uid', 'b2_key', 'b2_file_id', 'size', 'etag') ORDER BY cid"""
-MEND_UNFIT = (
-    "Give such a column another type or a default value, or put the table aside and create a new one:"
-)
 
 
 class TableChecks:
@@ -56,9 +40,6 @@ class TableChecks:
             if error.hint.startswith("ALTER"):
                 error.hint = f"Run this on the database:\n{error.hint}"
             raise
-        doing = "looking at the table's columns"
-        if unfit := database.run(READ_UNFIT, doing=doing, columns=3).rows:
-            return fail(D1Error.exit_code, "; ".join(starmap(_unfit, unfit)), f"{MEND_UNFIT}\n{PUT_ASIDE}")
         self._d1.has_key_index = table.has_key_index
         if not table.has_staging:
             return warn(
@@ -97,17 +78,15 @@ class TableChecks:
             return not_checked(f"it needs {DATABASE}")
         shipped = migrations.shipped()
         if due := migrations.pending(database, shipped):
+            names = ", ".join(migration.name for migration in due)
+            there = migrations.tables(database)
+            if all(migrations.is_only_unrecorded(migration, there) for migration in due):
+                return ok(f"the tables are there, and d1_migrations does not record {names}")
             return warn(
-                f"not applied: {', '.join(migration.name for migration in due)}",
+                f"not applied: {names}",
                 "Run b2d1 migrate (with --dry-run first, to see the SQL).",
             )
         return ok(f"all {len(shipped)} are applied")
-
-
-def _unfit(name: object, kind: object, changes: object) -> str:
-    if changes:
-        return f"column {name} of type {kind} does not keep a value as it is"
-    return f"column {name} must have a value, and b2d1 knows none"
 
 
 def _hindered(index: Index) -> Found:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from b2d1.errors import printable
 from b2d1.sync.plan import Plan
-from b2d1.table.media_assets import COLUMNS
+from b2d1.table.schema import COLUMNS
 
 # D1 takes statements of up to 100,000 bytes; more rows than this in one VALUES cost it memory.
 STATEMENT_BYTES = 50_000

@@ -11,7 +11,8 @@ from b2d1.d1.api import not_d1
 from b2d1.errors import D1Error, GuardRefusal, harmless
 from b2d1.media import FORM_OF_MODE, ListMode, form_of
 from b2d1.table.identity import SAME_CONTENT, STORED_FORM
-from b2d1.table.media_assets import CREATE_KEY_INDEX, MediaAssets
+from b2d1.table.media_assets import MediaAssets
+from b2d1.table.schema import CREATE_KEY_INDEX
 
 logger = logging.getLogger(__name__)
 

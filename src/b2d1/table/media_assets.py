@@ -15,44 +15,12 @@ from b2d1.d1.database import Database
 from b2d1.errors import D1Error, Retry
 from b2d1.retry import Retrying
 from b2d1.table.identity import SAME_CONTENT
+from b2d1.table.schema import LOOK, read_schema
 
-COLUMNS = ("media_uid", "b2_key", "b2_file_id", "size", "etag")
 # 20,000 uids are 920 kB of JSON; D1 documents 2 MB for a string.
 UIDS_PER_REQUEST = 20_000
 # A read just after a write was seen to miss it: https://github.com/kamp-us/phoenix (packages/d1-rest).
 STALE_READ_SECONDS = 30.0
-
-CREATE_TABLE = """\
-CREATE TABLE media_assets (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  media_uid TEXT NOT NULL UNIQUE,
-  b2_key TEXT NOT NULL,
-  b2_file_id TEXT,
-  size INTEGER NOT NULL,
-  etag TEXT,
-  ingested_at TEXT NOT NULL DEFAULT (datetime('now'))
-);"""
-CREATE_KEY_INDEX = "CREATE INDEX idx_media_assets_b2_key ON media_assets (b2_key);"
-# A renamed table keeps its indexes, and their names. Migrations that are recorded make nothing anew.
-PUT_ASIDE = f"""\
-ALTER TABLE media_assets RENAME TO media_assets_aside;
-DROP INDEX IF EXISTS idx_media_assets_b2_key;
-{CREATE_TABLE}
-{CREATE_KEY_INDEX}"""
-CREATE_UNIQUE_INDEX = "CREATE UNIQUE INDEX media_assets_media_uid ON media_assets (media_uid);"
-FIND_DUPLICATES = "SELECT media_uid, count(*) FROM media_assets GROUP BY media_uid HAVING count(*) > 1;"
-
-LOOK = """\
-SELECT 'column' AS kind, name FROM pragma_table_info('media_assets')
-UNION ALL
-SELECT 'unique', group_concat(key.name || ' ' || key.coll)
-FROM pragma_index_list('media_assets') list CROSS JOIN pragma_index_xinfo(list.name) key
-WHERE list."unique" = 1 AND list.partial = 0 AND key.key = 1 GROUP BY list.name HAVING count(*) = 1
-UNION ALL
-SELECT 'index', info.name
-FROM pragma_index_list('media_assets') list CROSS JOIN pragma_index_info(list.name) info WHERE info.seqno = 0
-UNION ALL
-SELECT 'table', name FROM sqlite_master WHERE type = 'table' AND name = 'media_ingest_chunks'"""
 
 # Not NOT IN: that would answer nothing at all if one stored media_uid were NULL.
 MISSING = """\
@@ -95,28 +63,14 @@ class MediaAssets:
         self._retrying = retrying or Retrying()
 
     def look(self) -> None:
-        """Refuse a table that is missing, lacks a column, or whose media_uid is not unique (D1Error)."""
-        found = self.database.run(LOOK, doing="looking at table media_assets", columns=2).rows
-        columns = {str(name) for kind, name in found if kind == "column"}
-        self.indexes = sum(kind == "index" for kind, _ in found)
-        self.has_staging = ["table", "media_ingest_chunks"] in found
-        self.has_key_index = ["index", "b2_key"] in found
-        if not columns:
-            raise D1Error(
-                "there is no table media_assets",
-                hint=f"Create it with b2d1 migrate or wrangler d1 migrations apply, or run:\n{CREATE_TABLE}",
-            )
-        if lacking := [name for name in COLUMNS if name not in columns]:
-            raise D1Error(
-                f"table media_assets has no column {', '.join(lacking)}",
-                hint=_how_to_add(lacking),
-            )
-        if ["unique", "media_uid BINARY"] not in found:
-            raise D1Error(
-                "column media_uid of table media_assets has no unique index of its own",
-                hint=f"Create it:\n{CREATE_UNIQUE_INDEX}\n"
-                f"Duplicates that stand in its way are found by:\n{FIND_DUPLICATES}",
-            )
+        """Refuse a table that is missing, or that a run cannot use as it is (D1Error)."""
+        doing = "looking at table media_assets"
+        rows = self.database.run(LOOK, doing=doing, columns=2).rows
+        try:
+            found = read_schema(rows)
+        except (ValueError, TypeError, AttributeError):
+            raise not_d1(doing) from None
+        self.indexes, self.has_key_index, self.has_staging = found
 
     def missing(self, uids: Sequence[str]) -> set[str]:
         """Ask which of up to UIDS_PER_REQUEST uids the table lacks."""
@@ -169,10 +123,3 @@ def doubt_told() -> Iterator[None]:
             error.message += "; whether the rows are in is unknown"
             error.hint = f"{error.hint} Run again: it inserts only what is missing.".strip()
         raise
-
-
-def _how_to_add(lacking: Sequence[str]) -> str:
-    """Write the statements that give the table what it lacks, or a new table where it is another one."""
-    if {"b2_file_id", "etag"}.issuperset(lacking):
-        return "\n".join(f"ALTER TABLE media_assets ADD COLUMN {name} TEXT;" for name in lacking)
-    return f"It is another table. Put it aside and create this one:\n{PUT_ASIDE}"
