@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from conftest import AnyD1, Stack
 
 from b2d1.d1.database import Database
+from b2d1.exclude import NOTHING
 from b2d1.media import Batch, ListMode, MediaObject, media_uid
 from b2d1.report import SyncReport
 from b2d1.sync.steps import Job, Source, sync
@@ -48,6 +49,8 @@ class Objects:
     prefix = ""
     list_mode: ListMode = "objects"
     is_bucket = True
+    exclude = NOTHING
+    excluded = 0
     unidentified = 0
     requests = 1
     key_order = "utf-8"

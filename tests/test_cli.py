@@ -307,7 +307,10 @@ def test_a_summary_names_how_many_objects_are_gone(b2d1: Run, filled: Stack, tmp
     result = b2d1("sync", env=env)
 
     assert (result.exit_code, "shrunk_by 103 since the last snapshot" in result.stdout) == (0, True)
-    said = "the last snapshot has 104 objects, this listing 1: is the prefix right? Every row stays"
+    said = (
+        "the last snapshot has 104 objects, this listing 1: are the prefix and B2_EXCLUDE right? "
+        "Every row stays"
+    )
     assert complaint(result.stderr) == [f"WARNING: {said}"]
 
 
@@ -332,7 +335,7 @@ def test_a_summary_names_what_is_left_to_the_next_run(b2d1: Run, filled: Stack) 
 
 FIELDS = """
 run_id started_at duration_ms bucket prefix list_mode key_order database_name database_id dry_run
-discovered known new inserted confirmed deferred unidentified rounds checked missing_after
+discovered known new inserted confirmed deferred unidentified excluded rounds checked missing_after
 list_requests d1_requests rows_read rows_written changed_db bookmark listing_sha256 shrunk_by
 snapshot
 """

@@ -378,7 +378,11 @@ def test_a_column_that_no_run_can_fill_is_a_failure(
         assert it.stack.sync().inserted == 4
         assert ("0123", 20) in it.stack.rows("b2_key, size")
         return
-    assert (line.status, line.exit_code, line.found) == (Status.FAIL, 4, f"column {column} {found}")
+    assert (line.status, line.exit_code, line.found) == (
+        Status.FAIL,
+        4,
+        f"table media_assets: column {column} {found}",
+    )
     it.sql(line.fix.partition("\n")[2])
     it.stack.sync()
     assert {line.status for line in examined(it, Form(by=rule("ENABLED")))[0]} == {Status.OK}

@@ -175,6 +175,7 @@ def test_a_run_returns_its_report(function: Function, stack: Stack) -> None:
         "confirmed": True,
         "deferred": 0,
         "unidentified": 0,
+        "excluded": 0,
         "rounds": 1,
         "checked": 2,
         "missing_after": 0,

@@ -13,7 +13,16 @@ from b2d1.report import SnapshotReport, SyncReport, left_out
 NAMES = [
     *("run_id", "started_at", "duration_ms", "bucket", "prefix", "list_mode", "key_order"),
     *("database_name", "database_id", "dry_run", "discovered", "known", "new", "inserted", "confirmed"),
-    *("deferred", "unidentified", "rounds", "checked", "missing_after", "list_requests", "d1_requests"),
+    *(
+        "deferred",
+        "unidentified",
+        "excluded",
+        "rounds",
+        "checked",
+        "missing_after",
+        "list_requests",
+        "d1_requests",
+    ),
     *("rows_read", "rows_written", "changed_db", "bookmark", "listing_sha256", "shrunk_by", "snapshot"),
 ]
 
@@ -35,6 +44,7 @@ REPORT = SyncReport(
     confirmed=True,
     deferred=1,
     unidentified=1,
+    excluded=0,
     rounds=1,
     checked=2,
     missing_after=0,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from b2d1.b2.bucket import Bucket
 from b2d1.d1.database import Database
 from b2d1.errors import B2D1Error, SettingsError
+from b2d1.exclude import NOTHING
 from b2d1.retry import Retrying
 from b2d1.setting_names import OTHER_TOOLS
 from b2d1.setting_values import Secret
@@ -40,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
         "list_workers": None,
         "native_url": "https://api.backblazeb2.com",
         "ca_bundle": None,
+        "exclude": NOTHING,
     },
     "d1": {
         "api_token": "cf_token-1",
@@ -55,6 +57,7 @@ DEFAULTS: dict[str, Any] = {
     "dry_run": False,
     "verbose": False,
     "ca_bundle": None,
+    "exclude": NOTHING,
 }
 
 
@@ -416,8 +419,9 @@ def test_the_database_is_named_or_identified(
 
 
 def test_a_command_without_b2_needs_nothing_of_b2() -> None:
-    """Where only D1 is spoken to, B2's settings may be absent or nonsense."""
-    nonsense = dict.fromkeys([name for name in NAMES if name.startswith("B2_")], "\nnonsense ")
+    """Where only D1 is spoken to, B2's settings may be absent or nonsense, but for B2_EXCLUDE."""
+    names = [name for name in NAMES if name.startswith("B2_") and name != "B2_EXCLUDE"]
+    nonsense = dict.fromkeys(names, "\nnonsense ")
 
     assert read(D1, b2=False) == DEFAULTS | {"b2": None}
     assert read(D1 | nonsense, b2=False) == DEFAULTS | {"b2": None}

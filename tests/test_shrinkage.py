@@ -29,5 +29,8 @@ def test_much_is_more_than_half_and_100_at_least_or_all(
     said = (
         f"the last snapshot has {before or 0:,} objects, this listing {now:,}: is the prefix right, or were "
     )
-    said = f"the last snapshot has {before or 0:,} objects, this listing {now:,}: is the prefix right? "
+    said = (
+        f"the last snapshot has {before or 0:,} objects, this listing {now:,}: "
+        "are the prefix and B2_EXCLUDE right? "
+    )
     assert caplog.messages == ([f"{said}Every row stays"] if lost else [])

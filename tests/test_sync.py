@@ -105,6 +105,7 @@ class TestCompareAndInsert:
             "confirmed": True,
             "deferred": 0,
             "unidentified": 0,
+            "excluded": 0,
             "rounds": 1,
             "checked": 3,
             "missing_after": 0,
@@ -202,7 +203,10 @@ class TestCompareAndInsert:
         assert [report.snapshot and report.snapshot.objects_before for report in (first, second, third)] == [
             *(None, 250, 17)
         ]
-        said = "the last snapshot has 250 objects, this listing 17: is the prefix right? Every row stays"
+        said = (
+            "the last snapshot has 250 objects, this listing 17: are the prefix and B2_EXCLUDE right? "
+            "Every row stays"
+        )
         assert caplog.messages == [said]
         assert (len(stack.rows()), second.rows_written, second.snapshot and second.snapshot.changed) == (
             *(250, 0, True),

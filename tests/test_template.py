@@ -147,7 +147,7 @@ def test_the_function_is_as_promised() -> None:
                 **dict.fromkeys(
                     (
                         *("B2_KEY_ID", "B2_APP_KEY", "B2_ENDPOINT", "B2_BUCKET", "B2_REGION"),
-                        *("B2_PREFIX", "B2_LIST_MODE"),
+                        *("B2_PREFIX", "B2_EXCLUDE", "B2_LIST_MODE"),
                         *("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_BASE_URL"),
                         *("D1_DATABASE_NAME", "D1_DATABASE_ID"),
                     ),

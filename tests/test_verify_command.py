@@ -15,7 +15,16 @@ Run = Callable[..., Result]
 
 NAMES = [
     *("started_at", "duration_ms", "bucket", "prefix", "list_mode", "key_order"),
-    *("database_name", "database_id", "discovered", "unidentified", "rows", "matching", "missing"),
+    *(
+        "database_name",
+        "database_id",
+        "discovered",
+        "unidentified",
+        "excluded",
+        "rows",
+        "matching",
+        "missing",
+    ),
     *("different", "doubled", "corrupt", "history", "outside", "list_requests", "d1_requests", "rows_read"),
     *("rows_written", "changed_db", "samples"),
 ]

@@ -25,7 +25,8 @@ class SnapshotReport:
 class SyncReport:
     """The figures of one run.
 
-    `discovered` counts the objects listed: `known` to D1, `new` to it (distinct uids), or `unidentified`.
+    `discovered` counts the objects listed: `known` to D1, `new` to it (distinct uids), or `unidentified`;
+    `excluded` those whose keys B2_EXCLUDE matches, which are not among them.
     Of the new ones `deferred` are left to the next run; `inserted` is what D1 confirmed, and `confirmed` is
     false when an answer was lost on the way. `rounds` counts what was published, each all or none.
 
@@ -53,6 +54,7 @@ class SyncReport:
     confirmed: bool
     deferred: int
     unidentified: int
+    excluded: int
     rounds: int
     checked: int
     missing_after: int | None
@@ -112,6 +114,7 @@ class VerifyReport:
     database_id: str
     discovered: int
     unidentified: int
+    excluded: int
     rows: int
     matching: int
     missing: int

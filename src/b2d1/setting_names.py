@@ -11,7 +11,7 @@ ALIKE, MUCH_ALIKE = 0.85, 0.9
 # If one of these is misspelt, a run does more than it should, or reads from or writes to another place.
 BOUNDING = frozenset(
     {
-        *("B2_PREFIX", "B2_LIST_MODE", "D1_DATABASE_NAME", "D1_DATABASE_ID", "SNAPSHOT_URI"),
+        *("B2_PREFIX", "B2_EXCLUDE", "B2_LIST_MODE", "D1_DATABASE_NAME", "D1_DATABASE_ID", "SNAPSHOT_URI"),
         *("MAX_NEW_PER_RUN", "ROWS_PER_PUBLISH", "DRY_RUN"),
     }
 )

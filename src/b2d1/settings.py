@@ -10,6 +10,7 @@ from typing import Any
 
 from b2d1 import setting_values as values
 from b2d1.errors import SettingsError, harmless
+from b2d1.exclude import NOTHING, Exclude, exclude
 from b2d1.media import ListMode
 from b2d1.setting_names import BOUNDING, lookalike, misspelt, other_tools_name
 from b2d1.setting_values import Secret
@@ -26,7 +27,7 @@ NAMES = (
     *("B2_KEY_ID", "B2_APP_KEY", "B2_ENDPOINT", "B2_BUCKET", "B2_REGION", "B2_PREFIX", "B2_LIST_MODE"),
     *("B2_LIST_WORKERS", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CF_API_TOKEN", "CF_ACCOUNT_ID"),
     *("D1_DATABASE_NAME", "D1_DATABASE_ID", "CLOUDFLARE_API_BASE_URL", "SNAPSHOT_URI", "MAX_NEW_PER_RUN"),
-    *("ROWS_PER_PUBLISH", "DRY_RUN", "VERBOSE", "B2D1_SECRET_ID", "B2_NATIVE_URL", "CA_BUNDLE"),
+    *("ROWS_PER_PUBLISH", "DRY_RUN", "VERBOSE", "B2D1_SECRET_ID", "B2_NATIVE_URL", "CA_BUNDLE", "B2_EXCLUDE"),
 )
 
 # Of a required one the problem itself says what looks like it.
@@ -54,6 +55,7 @@ class B2Settings:
     list_workers: int | None = None
     native_url: str | None = None
     ca_bundle: str | None = None
+    exclude: Exclude = NOTHING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Settings:
     """Everything a run is told by its surroundings; `b2` and `d1` are None where a command needs none.
 
     `ca_bundle` is a file of the certificate authorities that all connections trust, None for the usual ones.
+    `exclude` tells which keys of a bucket or an inventory are not indexed.
     """
 
     b2: B2Settings | None
@@ -83,6 +86,7 @@ class Settings:
     dry_run: bool = False
     verbose: bool = False
     ca_bundle: str | None = None
+    exclude: Exclude = NOTHING
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], *, b2: bool = True, d1: bool = True) -> "Settings":
@@ -98,8 +102,9 @@ class Settings:
         ]
         del env  # a traceback that shows local variables must not show this one
         ca_bundle = read.optional("CA_BUNDLE", values.ca_bundle)
+        excluded = read.optional("B2_EXCLUDE", exclude) or NOTHING
         settings = cls(
-            b2=_b2_settings(read, ca_bundle) if b2 else None,
+            b2=_b2_settings(read, ca_bundle, excluded) if b2 else None,
             d1=_d1_settings(read, ca_bundle) if d1 else None,
             snapshot_uri=read.optional("SNAPSHOT_URI", values.snapshot_uri),
             max_new_per_run=read.optional("MAX_NEW_PER_RUN", values.whole_number(1, 10**9)),
@@ -108,6 +113,7 @@ class Settings:
             dry_run=read.optional("DRY_RUN", values.flag) or False,
             verbose=read.optional("VERBOSE", values.flag) or False,
             ca_bundle=ca_bundle,
+            exclude=excluded,
         )
         if read.problems:
             raise SettingsError(read.problems)
@@ -154,7 +160,7 @@ class _Reader:
         return (name, text) if text or not other else (alias, other)
 
 
-def _b2_settings(read: _Reader, ca_bundle: str | None) -> B2Settings:
+def _b2_settings(read: _Reader, ca_bundle: str | None, excluded: Exclude) -> B2Settings:
     key_id = read.required("B2_KEY_ID", values.credential)
     app_key = read.required("B2_APP_KEY", values.credential)
     endpoint = read.required("B2_ENDPOINT", values.b2_endpoint)
@@ -177,6 +183,7 @@ def _b2_settings(read: _Reader, ca_bundle: str | None) -> B2Settings:
         native_url=read.optional("B2_NATIVE_URL", values.host_url)
         or (DEFAULT_NATIVE_URL if at_backblaze else None),
         ca_bundle=ca_bundle,
+        exclude=excluded,
     )
 
 

@@ -23,7 +23,7 @@ logger = Logger(service="b2d1", name="%(name)s", utc=True, use_rfc3339=True, jso
 metrics = Metrics(namespace="b2d1")
 
 FIGURES = (
-    *("discovered", "known", "new", "inserted", "checked", "deferred", "unidentified", "rounds"),
+    *("discovered", "known", "new", "inserted", "checked", "deferred", "unidentified", "excluded", "rounds"),
     *("missing_after", "list_requests", "d1_requests", "rows_read", "rows_written", "shrunk_by"),
 )
 

@@ -101,7 +101,8 @@ def inventory(*, env: Mapping[str, str], prefix: str | None) -> None:
     """
     listing = bucket_listing(read_settings(env, d1=False), prefix)
     with run_folder() as folder, RunProgress(printing=True) as progress:
-        writer = InventoryWriter(stdout, listing.bucket, listing.prefix, listing.list_mode, folder)
+        named = (listing.bucket, listing.prefix, listing.list_mode)
+        writer = InventoryWriter(stdout, *named, folder, exclude=listing.exclude.patterns)
         with contextlib.closing(listing.batches()) as batches:
             for batch in batches:
                 writer.add(batch.objects, batch.part)
@@ -126,7 +127,7 @@ def ingest(*, env: Mapping[str, str], file: str, dry_run: bool, adopt: bool, as_
     settings = read_settings(env, b2=False)
     job = dataclasses.replace(Job.of(settings, dry_run=dry_run, adopt=adopt), snapshot_uri=None)
     try:
-        with run_folder() as folder, open_inventory(file, folder) as source:
+        with run_folder() as folder, open_inventory(file, folder, settings.exclude) as source:
             _sync(source, settings, job, as_json=as_json)
     except InventoryError as error:
         error.hint += " Nothing was written."
@@ -156,7 +157,7 @@ def verify_command(
         raise click.UsageError("--prefix is for a bucket: an inventory has one of its own.")
     else:
         settings = read_settings(env, b2=False)
-        with run_folder() as folder, open_inventory(file, folder) as source:
+        with run_folder() as folder, open_inventory(file, folder, settings.exclude) as source:
             _verify(source, settings, adopt=adopt, as_json=as_json)
 
 

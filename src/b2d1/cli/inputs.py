@@ -14,6 +14,7 @@ from b2d1.b2.bucket import Bucket
 from b2d1.cli.terminal import log_to_stderr
 from b2d1.doctor.configuration import unloaded_env_file
 from b2d1.errors import SettingsError, UsageError, harmless
+from b2d1.exclude import NOTHING, Exclude
 from b2d1.inventory.reader import InventoryFile, InventoryListing
 from b2d1.listing.listing import Listing
 from b2d1.retry import Retrying
@@ -45,11 +46,13 @@ def bucket_listing(settings: Settings, prefix: str | None) -> Listing:
 
 
 @contextlib.contextmanager
-def open_inventory(file: str, folder: Path) -> Iterator[InventoryListing]:
+def open_inventory(file: str, folder: Path, exclude: Exclude = NOTHING) -> Iterator[InventoryListing]:
     """Read the inventory in a file, or from stdin if it is -, into a file of `folder`."""
     if file == "-" and sys.stdin is None:
         raise UsageError("stdin is closed", hint="Name a file.")
     with click.open_file(file, "rb") as stream:
-        listing = InventoryListing(InventoryFile(stream, "from stdin" if file == "-" else file), folder)
+        listing = InventoryListing(
+            InventoryFile(stream, "from stdin" if file == "-" else file), folder, exclude
+        )
     with contextlib.closing(listing):
         yield listing

@@ -45,6 +45,8 @@ def summary(report: SyncReport) -> str:
         lines.append(f"deferred {report.deferred} to the next run")
     if report.unidentified:
         lines.append(f"unidentified {report.unidentified}")
+    if report.excluded:
+        lines.append(f"excluded {report.excluded}")
     if report.shrunk_by:
         lines.append(f"shrunk_by {report.shrunk_by} since the last snapshot")
     if report.key_order != "utf-8":
@@ -68,6 +70,8 @@ def findings(report: VerifyReport) -> str:
         f"list_requests {report.list_requests}, d1_requests {report.d1_requests}, {report.duration_ms} ms",
         f"rows_read {report.rows_read}, rows_written {report.rows_written}",
     ]
+    if report.excluded:
+        lines.append(f"excluded {report.excluded}")
     if report.unidentified:
         lines.append(f"unidentified {report.unidentified}")
     elif not report.verdict():

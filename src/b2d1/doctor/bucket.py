@@ -1,12 +1,14 @@
 """The bucket: one page of it listed, and looked at for what a listing takes for granted."""
 
 import logging
+from collections.abc import Iterable
 
 from b2d1.b2.bucket import Bucket, Page
 from b2d1.b2.page_xml import UNSOUND_HINT
 from b2d1.doctor.configuration import SETTINGS
 from b2d1.doctor.finding import Check, Found, counted, fail, not_checked, ok, warn
 from b2d1.errors import B2Error, GuardRefusal
+from b2d1.exclude import Exclude
 from b2d1.media import ListMode, MediaObject
 from b2d1.report import left_out
 from b2d1.retry import Retrying
@@ -17,6 +19,8 @@ logger = logging.getLogger(__name__)
 BUCKET = "B2 bucket"
 # Of objects without an identity so many are named.
 NAMED = 3
+# What Backblaze's web page and desktop programs leave in a bucket.
+LITTER = (".bzEmpty", ".DS_Store", "Thumbs.db", "desktop.ini")
 USUAL_ID = {"objects": "quoted ETag", "versions": "VersionId of B2's form, 4_z…"}
 
 
@@ -80,7 +84,9 @@ class BucketChecks:
                 f"{share} without a {usual}: {odd[0].key!r} has {odd[0].file_id}",
                 "Fill a table from this host alone: at another one its objects would get a second media_uid.",
             )
-        return ok(f"{order}, each with a {usual}" if keys else "no object to look at")
+        if not keys:
+            return ok("no object to look at")
+        return ok(f"{order}, each with a {usual}{_litter(page.objects, settings.exclude)}")
 
     def _follow(self) -> Found:
         """Check what listing several pages rests on: a page requested by a key begins behind that key."""
@@ -101,6 +107,15 @@ class BucketChecks:
             f"asked for keys after {start!r}, the host lists {listed}, not {last!r}",
             UNSOUND_HINT,
         )
+
+
+def _litter(objects: Iterable[MediaObject], exclude: Exclude) -> str:
+    """Say which files that desktop programs left will be rows; "" if none will."""
+    names = [media.key.rpartition("/")[2] for media in objects if not exclude.excludes(media.key)]
+    found = [name for name in LITTER if name in names]
+    if not found:
+        return ""
+    return f"; {', '.join(found)} will be rows, unless B2_EXCLUDE is {','.join(found)}"
 
 
 def _has_usual_id(media: MediaObject, mode: ListMode) -> bool:

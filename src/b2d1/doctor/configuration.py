@@ -34,6 +34,8 @@ FIXES = {
     "ROWS_PER_PUBLISH": "Leave it empty for 100,000.",
     "DRY_RUN": "Set it to 0 or 1, or leave it empty for 0.",
     "VERBOSE": "Set it to 0 or 1, or leave it empty for 0.",
+    "B2_EXCLUDE": "Set it to glob patterns between commas, .DS_Store,*.tmp,cache/ for instance, or leave it "
+    "empty.",
     "CA_BUNDLE": "Set it to the path of a PEM file with certificate authorities, or leave it empty.",
 }
 # Where other programs are told whom to trust; boto3 takes the last one for the snapshot's S3.

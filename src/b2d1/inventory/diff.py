@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from b2d1.errors import UsageError, harmless
+from b2d1.inventory.reader import InventoryListing
 from b2d1.media import MediaObject
-from b2d1.source import Source
 
 
 class Change(NamedTuple):
@@ -17,13 +17,20 @@ class Change(NamedTuple):
     key: str
 
 
-def refuse_incomparable(old: Source, new: Source) -> None:
-    """Refuse inventories of two list modes, or of two places if both say where they are of (UsageError)."""
+def refuse_incomparable(old: InventoryListing, new: InventoryListing) -> None:
+    """Refuse inventories of two list modes, patterns, or places if both name theirs (UsageError)."""
     if old.list_mode != new.list_mode:
         raise UsageError(
             f"OLD is an inventory in list mode {old.list_mode}, NEW one in {new.list_mode}",
             doing="comparing inventories",
             hint="Their file_ids have nothing in common. List the bucket anew in the other B2_LIST_MODE.",
+        )
+    if old.patterns != new.patterns:
+        raise UsageError(
+            "OLD and NEW were made with other patterns in B2_EXCLUDE",
+            doing="comparing inventories",
+            hint="Keys that only one of them excludes would be called gone, or added. List the bucket again "
+            "with the same B2_EXCLUDE.",
         )
     # The original's inventories do not say what they are of.
     if not (old.bucket and new.bucket) or (old.bucket, old.prefix) == (new.bucket, new.prefix):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from b2d1.errors import InventoryError
+from b2d1.exclude import NOTHING, Exclude
 from b2d1.inventory.file_form import AGAIN, PAGE, FormError, unpacked
 from b2d1.inventory.json_stream import Bytes, CutOffError, JsonStream
 from b2d1.media import MAX_KEY_BYTES, Batch, ListMode, MediaObject, fault_in
@@ -26,12 +27,13 @@ MOST_NAMES, MOST_OF_A_NAME = 100, 1000
 class InventoryFile:
     """An inventory in a binary stream, gzipped or not; iterating yields its objects in its order, once.
 
-    `header` holds what stands beside `objects`, and is whole when the iteration has ended. Raises
-    InventoryError for whatever is not an inventory.
+    `header` holds what stands beside `objects`, and `patterns` what was excluded; both are whole when the
+    iteration has ended. Raises InventoryError for whatever is not an inventory.
     """
 
     def __init__(self, stream: Bytes, name: str) -> None:
         self.header: dict[str, str] = {}
+        self.patterns: tuple[str, ...] = ()
         self.name = name
         self._stream = stream
 
@@ -82,6 +84,10 @@ class InventoryFile:
             mark = read.take(",]")
 
     def _keep(self, name: str, value: Any) -> None:
+        if name == "exclude":
+            if not isinstance(value, list) or not all(map(_is_text, value)):
+                raise ValueError("its exclude is no list of texts")
+            self.patterns = tuple(value)
         if name in HEADER:
             if not _is_text(value):
                 raise ValueError(f"its {name} is no text")
@@ -131,8 +137,10 @@ class InventoryListing:
     requests = 0
     key_order = "utf-8"
 
-    def __init__(self, file: InventoryFile, folder: Path) -> None:
+    def __init__(self, file: InventoryFile, folder: Path, exclude: Exclude = NOTHING) -> None:
         self._name = file.name
+        self.exclude = exclude
+        self.excluded = 0
         self._database = open_scratch(folder / f"inventory-{next(_numbers)}.sqlite3")
         try:
             with disk_faults():
@@ -144,6 +152,7 @@ class InventoryListing:
             raise
         self.bucket = file.header.get("bucket", "")
         self.prefix = file.header.get("prefix", "")
+        self.patterns = file.patterns
         self.list_mode: ListMode = "versions" if file.header.get("list_mode") == "versions" else "objects"
         self.discovered = 0
 
@@ -152,8 +161,11 @@ class InventoryListing:
         before = None
         for media in map(MediaObject._make, self._sorted()):
             if before is None or (before.key, before.file_id) != (media.key, media.file_id):
-                self.discovered += 1
-                yield media
+                if self.exclude.excludes(media.key):
+                    self.excluded += 1
+                else:
+                    self.discovered += 1
+                    yield media
             before = media
 
     def _refuse_contradictions(self) -> None:

@@ -26,15 +26,26 @@ class Sink(Protocol):
 class InventoryWriter:
     """Writes an inventory as its objects come, to a sink or, with None, only to its digest.
 
-    What comes before its turn is kept in `folder`.
+    What comes before its turn is kept in `folder`. The header names the patterns of B2_EXCLUDE, if any.
     """
 
-    def __init__(self, out: Sink | None, bucket: str, prefix: str, list_mode: ListMode, folder: Path) -> None:
+    def __init__(
+        self,
+        out: Sink | None,
+        bucket: str,
+        prefix: str,
+        list_mode: ListMode,
+        folder: Path,
+        *,
+        exclude: Iterable[str] = (),
+    ) -> None:
         self._out = out
         self._hash = hashlib.sha256()
         self._spool = Spool(folder, "inventory")
         self._empty = True
         named = f'"bucket":{_quote(bucket)},"prefix":{_quote(prefix)},"list_mode":{_quote(list_mode)}'
+        if patterns := ",".join(map(_quote, exclude)):
+            named += f',"exclude":[{patterns}]'
         self._write(f'{{{named},"objects":['.encode())
 
     def add(self, objects: Iterable[MediaObject], part: str = "") -> None:

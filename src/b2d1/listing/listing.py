@@ -38,7 +38,7 @@ class Listing:
     When the iteration ends without a B2Error the listing is proven complete: every page but the last led
     on, keys ascended strictly and lay under the prefix, counts agreed, and ranges left nothing out.
     `discovered` counts all objects, `unidentified` those among them without an identity, which are left out
-    and logged.
+    and logged. Keys that match B2_EXCLUDE are part of the proof, and then only counted, as `excluded`.
     """
 
     is_bucket = True
@@ -48,8 +48,10 @@ class Listing:
         self.bucket = bucket.settings.bucket
         self.prefix = bucket.settings.prefix
         self.list_mode = bucket.settings.list_mode
+        self.exclude = bucket.settings.exclude
         self.discovered = 0
         self.unidentified = 0
+        self.excluded = 0
         self._known: list[str] = []
         self._first = KeyRange(Walk(bucket))
         self._ranges = Ranges(bucket, self._first)
@@ -110,9 +112,18 @@ class Listing:
         self._ranges.stop()
 
     def _counted(self, batch: Batch) -> Batch:
+        if self.exclude.patterns:
+            batch = self._without_excluded(batch)
         self.discovered += len(batch.objects) + len(batch.unidentified)
         self.unidentified += len(batch.unidentified)
         for key in batch.unidentified:
             logger.warning("%r has no %s, so no identity: it is left out", key, ID_FIELD[self.list_mode])
         logger.debug("page of %d objects, %d so far", len(batch.objects), self.discovered)
         return batch
+
+    def _without_excluded(self, batch: Batch) -> Batch:
+        excludes = self.exclude.excludes
+        objects = [media for media in batch.objects if not excludes(media.key)]
+        unidentified = [key for key in batch.unidentified if not excludes(key)]
+        self.excluded += len(batch.objects) - len(objects) + len(batch.unidentified) - len(unidentified)
+        return Batch(batch.part, objects, unidentified)

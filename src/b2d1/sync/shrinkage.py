@@ -18,7 +18,8 @@ def shrunk_by(before: int | None, now: int) -> int:
     if lost <= 0 or (now and (now >= lost or lost < SMALLEST_LOSS)):
         return 0
     logger.warning(
-        "the last snapshot has %s objects, this listing %s: is the prefix right? Every row stays",
+        "the last snapshot has %s objects, this listing %s: are the prefix and B2_EXCLUDE right? "
+        "Every row stays",
         *(f"{before:,}", f"{now:,}"),
     )
     return lost

@@ -102,7 +102,8 @@ def sync(
     with run_folder() as folder:
         document = folder / "inventory.json"
         with document.open("wb") if job.snapshot_uri else contextlib.nullcontext() as out:
-            inventory = InventoryWriter(out, source.bucket, source.prefix, source.list_mode, folder)
+            named = (source.bucket, source.prefix, source.list_mode)
+            inventory = InventoryWriter(out, *named, folder, exclude=source.exclude.patterns)
             new = compare(source, table, inventory, progress)
             plan = Plan(folder, job.max_new, job.rows_per_publish)
             guards = Guards(table)
@@ -154,6 +155,7 @@ def sync(
         confirmed=written.confirmed,
         deferred=plan.deferred,
         unidentified=source.unidentified,
+        excluded=source.excluded,
         rounds=written.rounds,
         checked=written.checked,
         missing_after=None if job.dry_run else plan.due - written.checked,
@@ -197,7 +199,7 @@ def make_plan(
     if not (source.is_bucket or adopt):
         for odd in sorted(plan.forms - {FORM_OF_MODE[source.list_mode]}):
             guards.refuse_odd_form(odd, source.list_mode)
-    refuse_nothing_listed(source.discovered, source.prefix, adopt=adopt)
+    refuse_nothing_listed(source, adopt=adopt)
     known = source.discovered - source.unidentified - plan.new
     # Objects without an identity are the listing's own fault, told by another error: not another bucket's.
     if not (known or adopt) and (plan.new or not source.unidentified):

@@ -10,6 +10,7 @@ from typing import Any
 from b2d1.d1.api import not_d1
 from b2d1.errors import D1Error, GuardRefusal, harmless
 from b2d1.media import FORM_OF_MODE, ListMode, form_of
+from b2d1.source import Source
 from b2d1.table.identity import SAME_CONTENT, STORED_FORM
 from b2d1.table.media_assets import MediaAssets
 from b2d1.table.schema import CREATE_KEY_INDEX
@@ -46,11 +47,13 @@ SELECT EXISTS (SELECT 1 FROM json_each(?1) v
 CROSS JOIN media_assets m ON m.b2_key = json_extract(v.value, '$[1]'))"""
 
 
-def refuse_nothing_listed(discovered: int, prefix: str, *, adopt: bool) -> None:
+def refuse_nothing_listed(source: Source, *, adopt: bool) -> None:
     """Refuse a listing without an object: an emptied bucket and a wrong prefix look alike."""
-    if discovered:
+    if source.discovered:
         return
-    message = "not one object was listed" + (f" whose key begins with {prefix!r}" if prefix else "")
+    message = "not one object was listed"
+    message += f" whose key begins with {source.prefix!r}" if source.prefix else ""
+    message += f", besides {source.excluded:,} that B2_EXCLUDE matches" if source.excluded else ""
     hint = "The usual cause is the prefix (B2_PREFIX, --prefix, the event's), or another bucket."
     if not adopt:
         raise GuardRefusal(message, hint=f"{hint} If it is to be empty: run with --adopt.")

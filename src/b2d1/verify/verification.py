@@ -47,9 +47,9 @@ def verify(
             for batch in batches:
                 listed.add(batch.objects)
                 progress(source.discovered)
-        refuse_nothing_listed(source.discovered, source.prefix, adopt=adopt)
+        refuse_nothing_listed(source, adopt=adopt)
         listed.seal()
-        findings = _Findings(listed, source.prefix)
+        findings = _Findings(listed, source)
         for row in stored_rows(database):
             findings.judge(row)
             if not findings.rows % SHOWN_EVERY:
@@ -67,6 +67,7 @@ def verify(
         database_id=database.id or "",
         discovered=source.discovered,
         unidentified=source.unidentified,
+        excluded=source.excluded,
         rows=findings.rows,
         **findings.counts,
         list_requests=source.requests,
@@ -81,7 +82,7 @@ def verify(
 class _Findings:
     """What became of each row: each counts once, and the first of a kind are kept as its samples."""
 
-    def __init__(self, listed: Listed, prefix: str) -> None:
+    def __init__(self, listed: Listed, source: Source) -> None:
         self.rows = 0
         kinds = ("matching", "missing", "different", "doubled", "corrupt", "history", "outside")
         self.counts = dict.fromkeys(kinds, 0)
@@ -89,7 +90,8 @@ class _Findings:
             kind: [] for kind in ("missing", "different", "doubled", "corrupt", "history")
         }
         self._listed = listed
-        self._prefix = prefix
+        self._prefix = source.prefix
+        self._exclude = source.exclude
 
     def judge(self, row: StoredRow) -> None:
         """Hold one row against itself, and against the object that has its media_uid."""
@@ -101,7 +103,7 @@ class _Findings:
         elif found:
             difference = _difference(row, found)
             self._count("different" if difference else "matching", row, difference)
-        elif not (row.b2_key or "").startswith(self._prefix):
+        elif not str(row.b2_key).startswith(self._prefix) or self._exclude.excludes(str(row.b2_key)):
             self._count("outside", row, "")
         elif double := self._double_of(row):
             self._count("doubled", row, f"b2_file_id is {row.b2_file_id}, the listing's {double.file_id}")
