@@ -15,7 +15,7 @@ COMMANDS = re.findall(r"^ *\$ (.*?) *(?:#(.*))?$", DOCUMENT, re.MULTILINE)
 SQL = re.findall(r"^```sql\n(.*?)```$", DOCUMENT, re.MULTILINE | re.DOTALL)
 # What needs an account with somebody, and programs of theirs.
 FOREIGN = ("aws ", "b2 ", "wrangler ", "make deploy", ".venv/sam/bin/sam deploy")
-BY_HAND = ("make ", ". ", "cp ", "set ", "cat ", "rm ")
+BY_HAND = ("make ", ". ", "cp ", "export ", "cat ", "rm ")
 
 
 def test_a_command_that_needs_an_account_is_marked() -> None:

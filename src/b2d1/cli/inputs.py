@@ -18,7 +18,7 @@ from b2d1.exclude import NOTHING, Exclude
 from b2d1.inventory.reader import InventoryFile, InventoryListing
 from b2d1.listing.listing import Listing
 from b2d1.retry import Retrying
-from b2d1.setting_names import misspelt
+from b2d1.setting_names import BOUNDING, misspelt
 from b2d1.settings import NAMES, OPTIONAL, B2Settings, Settings
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 def read_settings(env: Mapping[str, str], *, b2: bool = True, d1: bool = True) -> Settings:
     """Read the settings; `b2` and `d1` say which of the two services are needed."""
     for name, meant in misspelt(env, OPTIONAL, NAMES):
+        if meant in BOUNDING:
+            continue  # refused below
         logger.warning("%s is no setting of b2d1: did you mean %s?", harmless(name), meant)
     try:
         settings = Settings.from_env(env, b2=b2, d1=d1)
